@@ -1,0 +1,1 @@
+"""Couplings solved by POT."""

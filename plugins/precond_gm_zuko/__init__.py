@@ -1,0 +1,1 @@
+"""zuko flows as preconditioners."""

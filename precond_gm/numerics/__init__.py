@@ -1,0 +1,1 @@
+"""Mathematics without any opinion about parts: rows, moments, spectra, conversions, noise."""

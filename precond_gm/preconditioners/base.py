@@ -1,0 +1,153 @@
+r"""What every preconditioner is: a reversible, label-conditional map ``T: x -> z``.
+
+Training happens in ``z = T(x | label)``; samples come back through ``T^-1``. The generated law is
+right whatever T is, as long as it is inverted exactly, so each map states how it is inverted.
+"""
+
+from __future__ import annotations
+
+import abc
+import inspect
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from precond_gm.errors import InvalidInputError, NotFittedError
+from precond_gm.numerics.rows import RowsLike
+from precond_gm.values import AbstractReport, InverseKind, Transformed
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+__all__ = ["AbstractPreconditioner", "FitReport"]
+
+
+@dataclass(frozen=True)
+class FitReport(AbstractReport):
+    """What fitting a preconditioner did, judged on held-out rows where there are enough.
+
+    Attributes:
+        name: Class of the map.
+        num_rows: Rows used for fitting.
+        steps: Optimiser steps; 0 for a closed form.
+        seconds: Wall time of the fit.
+        log_likelihood: Held-out mean log-density per row of ``x`` under ``T(x) ~ N(0, I)``, in nats.
+        condition_before: Largest held-out condition number over labels, of x.
+        condition_after: The same of z.
+        round_trip_error: Largest ``|T^-1(T(x)) - x|`` relative to the largest ``|x|``.
+        notes: What the user should know: shrinkage chosen, floors hit, rows outside a box.
+    """
+
+    name: str
+    num_rows: int
+    steps: int
+    seconds: float
+    log_likelihood: float
+    condition_before: float
+    condition_after: float
+    round_trip_error: float
+    notes: tuple[str, ...] = ()
+
+    def as_metrics(self) -> dict[str, float]:
+        """Return the numbers under ``fit/...``."""
+        return {
+            "fit/steps": float(self.steps),
+            "fit/seconds": self.seconds,
+            "fit/log_likelihood": self.log_likelihood,
+            "fit/condition_before": self.condition_before,
+            "fit/condition_after": self.condition_after,
+            "fit/round_trip_error": self.round_trip_error,
+        }
+
+    def plot(self) -> Figure:
+        """Draw the condition number before and after."""
+        from precond_gm.plotting.fit import plot_before_after
+
+        return plot_before_after(self.name, self.condition_before, self.condition_after)
+
+
+class AbstractPreconditioner(nn.Module, abc.ABC):
+    """Reversible, label-conditional map between data ``x`` and preconditioned ``z``.
+
+    A map takes rows of any event shape, with labels or without. Fitted tensors are buffers or
+    parameters, so the map moves, saves and loads like any module. Options are constructor
+    arguments, kept as attributes of the same name.
+
+    Attributes:
+        inverse_kind: Whether the inverse is a formula or an iteration.
+        tolerance: Largest expected ``|T^-1(T(x)) - x|`` relative to ``|x|`` in float32, for a
+            well-conditioned fit.
+        event_shape: Shape of a row, known once fitted.
+        num_labels: Number of classes the map tells apart; None if it does not use labels.
+    """
+
+    inverse_kind: ClassVar[InverseKind]
+    tolerance: float = 1e-4
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.event_shape: tuple[int, ...] | None = None
+        self.num_labels: int | None = None
+
+    @abc.abstractmethod
+    def fit(
+        self,
+        x: RowsLike,
+        label: Tensor | None = None,
+        *,
+        num_labels: int | None = None,
+        max_steps: int | None = None,
+        generator: torch.Generator | None = None,
+    ) -> FitReport:
+        """Fit the map to rows, or to an iterable of batches; later calls fit anew.
+
+        ``max_steps`` bounds the optimiser and is accepted, and ignored, by closed forms.
+        """
+
+    @abc.abstractmethod
+    def build(self, event_shape: tuple[int, ...], num_labels: int | None) -> None:
+        """Allocate every tensor that ``fit`` fills, so that a saved state can be loaded."""
+
+    @abc.abstractmethod
+    def forward(self, x: Tensor, label: Tensor | None = None) -> Transformed:
+        """Map data to preconditioned coordinates."""
+
+    @abc.abstractmethod
+    def inverse(self, z: Tensor, label: Tensor | None = None) -> Transformed:
+        """Map preconditioned coordinates back to data."""
+
+    @property
+    def is_fitted(self) -> bool:
+        """Whether the map has been fitted or loaded."""
+        return self.event_shape is not None
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """Constructor arguments, for checkpoints and listings."""
+        names = inspect.signature(type(self)).parameters
+        return {name: getattr(self, name) for name in names}
+
+    def require(self, rows: Tensor, label: Tensor | None) -> None:
+        """Check that the map is fitted and that rows and labels are of the fitted kind (shapes only).
+
+        Raises:
+            NotFittedError: Before ``fit``.
+            InvalidInputError: Another event shape, or labels missing where the map needs them.
+        """
+        if self.event_shape is None:
+            raise NotFittedError(
+                f"{type(self).__name__} is not fitted. Call fit(x, label) first, or "
+                f"flow.fit_preconditioner(x, label)."
+            )
+        if tuple(rows.shape[1:]) != self.event_shape:
+            raise InvalidInputError(
+                f"{type(self).__name__} was fitted on rows of shape {self.event_shape}; got "
+                f"{tuple(rows.shape[1:])}."
+            )
+        if self.num_labels is not None and label is None:
+            raise InvalidInputError(
+                f"{type(self).__name__} was fitted with {self.num_labels} labels; give the label "
+                f"of each row."
+            )
