@@ -11,7 +11,16 @@ from torch import Tensor
 from precond_gm.errors import InvalidInputError, InvalidTypeError
 from precond_gm.values import Batch
 
-__all__ = ["RowsLike", "batches", "check_label", "check_rows", "collect", "expand", "flatten"]
+__all__ = [
+    "RowsLike",
+    "batches",
+    "check_label",
+    "check_rows",
+    "checked",
+    "collect",
+    "expand",
+    "flatten",
+]
 
 RowsLike: TypeAlias = "Tensor | Iterable[Batch | Tensor | tuple[Tensor, Tensor | None]]"
 
@@ -131,3 +140,53 @@ def collect(x: RowsLike, label: Tensor | None = None) -> Batch:
         )
     labels = [part.label for part in parts if part.label is not None]
     return Batch(torch.cat([p.x for p in parts]), torch.cat(labels) if labels else None)
+
+
+class _Checked:
+    """An iterable of batches whose values are checked as they pass."""
+
+    def __init__(
+        self, source: RowsLike, num_labels: int | None, event_shape: tuple[int, ...] | None
+    ) -> None:
+        self.source = source
+        self.num_labels = num_labels
+        self.event_shape = event_shape
+
+    def __iter__(self) -> Iterator[Batch]:
+        for index, part in enumerate(batches(self.source)):
+            name = f"x in batch {index}"
+            check_rows(part.x, name=name, event_shape=self.event_shape)
+            check_label(
+                part.label,
+                part.x.shape[0],
+                num_labels=self.num_labels,
+                name=f"label in batch {index}",
+            )
+            yield part
+
+
+def checked(
+    x: RowsLike,
+    label: Tensor | None = None,
+    *,
+    num_labels: int | None = None,
+    event_shape: tuple[int, ...] | None = None,
+) -> RowsLike:
+    """Check a tensor and its labels at once, or an iterable of batches as they pass.
+
+    Raises:
+        InvalidInputError: As ``check_rows`` and ``check_label``; also an iterator, which could be
+            read only once.
+    """
+    if isinstance(x, Tensor):
+        check_rows(x, event_shape=event_shape)
+        check_label(label, x.shape[0], num_labels=num_labels)
+        return x
+    if isinstance(x, Iterator):
+        raise InvalidInputError(
+            "x is an iterator, which can be read only once, and fitting reads the data several "
+            "times. Pass a list of batches or a DataLoader."
+        )
+    if not isinstance(x, Iterable):
+        return check_rows(x)
+    return _Checked(x, num_labels, event_shape)

@@ -1,0 +1,291 @@
+"""A field, a preconditioner, a coupling, a path and an objective, trained and sampled as one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from precond_gm.couplings.base import AbstractCoupling
+from precond_gm.errors import InvalidInputError, InvalidTypeError, NotFittedError
+from precond_gm.flow.dynamics import FieldDynamics
+from precond_gm.flow.sampling import sample
+from precond_gm.models.adapt import AdaptedField
+from precond_gm.numerics.rows import RowsLike, batches, check_label, check_rows, checked
+from precond_gm.objectives import Objective
+from precond_gm.paths.base import AbstractPath, standard_normal
+from precond_gm.preconditioners.base import AbstractPreconditioner, FitReport
+from precond_gm.values import LossTerms, Pairing, Samples
+
+__all__ = ["PreconditionedFlow"]
+
+FieldLike = Callable[..., Tensor]
+
+
+class PreconditionedFlow(nn.Module):
+    r"""A flow-matching model that is trained in preconditioned coordinates ``z = T(x | label)``.
+
+    Calling it gives the network's prediction, so wrappers that work on modules (DDP, compile, EMA)
+    work on it. Build it with ``wrap``.
+
+    Attributes:
+        field: The network behind the signature ``(t, z, label)``; ``field.model`` is the original.
+        preconditioner: Reversible map between x and z, frozen once fitted.
+        coupling: Joint law of noise and data.
+        path: Law of z_t given the pair.
+        objective: What is predicted and how it is judged.
+        num_labels: Number of classes, or None.
+        event_shape: Shape of a row, known once data were seen.
+    """
+
+    label_frequency: Tensor | None
+
+    def __init__(
+        self,
+        field: AdaptedField,
+        *,
+        preconditioner: AbstractPreconditioner,
+        coupling: AbstractCoupling,
+        path: AbstractPath,
+        objective: Objective,
+        num_labels: int | None = None,
+        event_shape: tuple[int, ...] | None = None,
+    ) -> None:
+        super().__init__()
+        self.field = field
+        self.preconditioner = preconditioner
+        self.coupling = coupling
+        self.path = path
+        self.objective = objective
+        self.num_labels = num_labels
+        self.event_shape = event_shape
+        self.register_buffer("label_frequency", None)
+
+    def forward(self, t: Tensor, z: Tensor, label: Tensor | None = None) -> Tensor:
+        """Return the network's prediction at times ``t`` and points ``z``."""
+        return self.field(t, z, label)
+
+    def dynamics(self, t: Tensor, z: Tensor, label: Tensor | None = None) -> Tensor:
+        """Return the velocity or drift that the prediction implies on the path."""
+        return self.dynamics_of()(t, z, label)
+
+    def dynamics_of(self, field: FieldLike | None = None) -> FieldDynamics:
+        """Return the dynamics of another field (an EMA, say) under this path and objective."""
+        return FieldDynamics(field or self.field, self.path, self.objective)
+
+    def fit_preconditioner(
+        self,
+        x: RowsLike,
+        label: Tensor | None = None,
+        *,
+        max_steps: int | None = None,
+        generator: torch.Generator | None = None,
+        **options: Any,
+    ) -> FitReport:
+        """Fit the reversible map to training data, then freeze it.
+
+        Args:
+            x: Rows ``batch *event``, or an iterable of batches that can be read more than once.
+            label: Integer labels; inside the batches when ``x`` is an iterable.
+            max_steps: Bound on the optimiser, for maps that are trained.
+            generator: Source of randomness.
+            options: Passed on to the map's ``fit``.
+
+        Raises:
+            InvalidInputError: NaN, a label out of range, too few rows: named by position.
+        """
+        rows = checked(x, label, num_labels=self.num_labels, event_shape=self.event_shape)
+        self._see(rows, label)
+        report = self.preconditioner.fit(
+            rows,
+            label,
+            num_labels=self.num_labels,
+            max_steps=max_steps,
+            generator=generator,
+            **options,
+        )
+        self.preconditioner.requires_grad_(False).eval()
+        return report
+
+    def fit_coupling(
+        self,
+        x: RowsLike,
+        label: Tensor | None = None,
+        *,
+        generator: torch.Generator | None = None,
+        **options: Any,
+    ) -> None:
+        """Fit a coupling that needs the data set (semidiscrete); the others ignore it."""
+        rows = checked(x, label, num_labels=self.num_labels, event_shape=self.event_shape)
+        z = torch.cat([self.precondition(part.x, part.label) for part in batches(rows, label)])
+        labels = [part.label for part in batches(rows, label) if part.label is not None]
+        self.coupling.fit(z, torch.cat(labels) if labels else None, generator=generator, **options)
+
+    @torch.no_grad()
+    def precondition(self, x: Tensor, label: Tensor | None = None) -> Tensor:
+        """Map data to z, once per data set: values are checked here, not in every step.
+
+        Raises:
+            NotFittedError: Before ``fit_preconditioner``.
+            InvalidInputError: NaN, a wrong shape or label, named by position.
+        """
+        check_rows(x, event_shape=self.event_shape)
+        check_label(label, x.shape[0], num_labels=self.num_labels)
+        self._require_fitted()
+        parts = [self.preconditioner(p.x, p.label).value for p in batches(x, label)]
+        return torch.cat(parts)
+
+    def loss(
+        self,
+        x_or_pairing: Tensor | Pairing,
+        label: Tensor | None = None,
+        *,
+        preconditioned: bool = False,
+        field: FieldLike | None = None,
+        generator: torch.Generator | None = None,
+    ) -> LossTerms:
+        """Return the training loss of a batch; ``total.backward()`` trains the network.
+
+        Args:
+            x_or_pairing: Data rows, or ends that were paired ahead of time.
+            label: Integer labels, shape batch.
+            preconditioned: Whether the rows are z already (from ``precondition``).
+            field: Evaluated instead of the flow's own network: ``DDP(flow)``, an EMA, a compiled
+                copy. Under DDP this is required, since gradients are averaged only there.
+            generator: Source of noise and times.
+
+        Raises:
+            InvalidInputError: A wrong shape; values are checked where data enter, not here.
+        """
+        pairing = self._paired(x_or_pairing, label, preconditioned, generator)
+        z1 = pairing.z1
+        t = self.objective.draw_times(
+            z1.shape[0],
+            t_max=self.t_max,
+            device=z1.device,
+            dtype=z1.dtype,
+            generator=generator,
+        )
+        point = self.path.sample(
+            pairing, t, target=self.objective.loss_space, generator=generator
+        )
+        prediction = (field or self.field)(t, point.z_t, point.label)
+        return self.objective(point, prediction)
+
+    @property
+    def t_max(self) -> float:
+        """Largest time drawn and reached: the path's own where its dynamics are predicted, else 1."""
+        return self.path.t_max if self.objective.prediction is self.path.kind else 1.0
+
+    def sample(
+        self,
+        n_or_label: int | Tensor,
+        label: int | Tensor | None = None,
+        *,
+        steps: int = 100,
+        solver: Any = None,
+        grid: Any = "uniform",
+        t_max: float | None = None,
+        field: FieldLike | None = None,
+        generator: torch.Generator | None = None,
+        trajectory: bool = False,
+        progress: bool = False,
+    ) -> Samples:
+        """Generate rows: noise, the solver in z, then the inverse map.
+
+        Args:
+            n_or_label: Number of rows, or one label per row.
+            label: One label for all rows, one per row, or None for the fitted class frequencies.
+            steps: Number of solver steps.
+            solver: Name or instance; Heun on ODE paths and Euler-Maruyama on the bridge by default.
+            grid: Time grid by name, or the times themselves.
+            t_max: Last time; None means the whole path where the prediction allows it.
+            field: Evaluated instead of the flow's own network (an EMA, say).
+            generator: Source of the initial noise and of the solver's.
+            trajectory: Whether to return the states in z at every time.
+            progress: Whether to show a progress bar.
+
+        Raises:
+            IncompatiblePartsError: An ODE solver on a drift path, or the other way round.
+        """
+        return sample(
+            self,
+            n_or_label,
+            label,
+            steps=steps,
+            solver=solver,
+            grid=grid,
+            t_max=t_max,
+            field=field,
+            generator=generator,
+            trajectory=trajectory,
+            progress=progress,
+        )
+
+    def load_base(self, state_dict: dict[str, Any]) -> None:
+        """Load a checkpoint of the bare network; prefixes of DDP and compile are stripped."""
+        from precond_gm.flow.state import stripped
+
+        self.field.model.load_state_dict(stripped(state_dict))
+
+    def train(self, mode: bool = True) -> PreconditionedFlow:
+        """Set the network's mode; a fitted map stays frozen in evaluation mode."""
+        super().train(mode)
+        self.preconditioner.eval()
+        return self
+
+    def _see(self, x: RowsLike, label: Tensor | None) -> None:
+        """Remember the event shape and the class frequencies of the training data."""
+        counts = torch.zeros(self.num_labels or 0, dtype=torch.float64)
+        for part in batches(x, label):
+            self.event_shape = tuple(part.x.shape[1:])
+            if self.num_labels is not None and part.label is None:
+                raise InvalidInputError(
+                    f"the flow was wrapped with num_labels={self.num_labels}; give a label for "
+                    f"each row, or wrap without num_labels."
+                )
+            if self.num_labels is not None and part.label is not None:
+                counts += torch.bincount(part.label.cpu(), minlength=self.num_labels)
+        if self.num_labels is not None:
+            device = next((p.device for p in self.parameters()), torch.device("cpu"))
+            self.label_frequency = (counts / counts.sum()).to(device)
+
+    def _require_fitted(self) -> None:
+        if not self.preconditioner.is_fitted:
+            raise NotFittedError(
+                f"the preconditioner {type(self.preconditioner).__name__} is not fitted. Call "
+                f"flow.fit_preconditioner(x, label) on the training data first."
+            )
+
+    def _paired(
+        self,
+        x: Tensor | Pairing,
+        label: Tensor | None,
+        preconditioned: bool,
+        generator: torch.Generator | None,
+    ) -> Pairing:
+        if isinstance(x, Pairing):
+            return x
+        if not isinstance(x, Tensor) or not x.is_floating_point() or x.ndim < 2:
+            got = f"{x.dtype} {tuple(x.shape)}" if isinstance(x, Tensor) else type(x).__name__
+            raise InvalidTypeError(
+                f"loss takes a floating tensor of shape (batch, *event) or a Pairing; got {got}."
+            )
+        if label is not None and label.shape != (x.shape[0],):
+            raise InvalidInputError(
+                f"label has shape {tuple(label.shape)}, expected ({x.shape[0]},): one per row."
+            )
+        if preconditioned:
+            z1 = x
+        else:
+            self._require_fitted()
+            with torch.no_grad():
+                z1 = self.preconditioner(x, label).value
+        if self.event_shape is not None and tuple(z1.shape[1:]) != self.event_shape:
+            raise InvalidInputError(
+                f"rows have shape {tuple(z1.shape[1:])}, the flow was fitted on {self.event_shape}."
+            )
+        z0 = standard_normal(z1, generator)
+        return self.coupling.pair(z0, z1, label, generator=generator)

@@ -1,0 +1,134 @@
+"""From noise to data: choose the solver and the grid, integrate in z, and undo the map."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from precond_gm import solvers
+from precond_gm.errors import InvalidInputError
+from precond_gm.numerics.rows import check_label
+from precond_gm.solvers import grids
+from precond_gm.values import Samples, TargetKind
+
+if TYPE_CHECKING:
+    from precond_gm.flow.preconditioned import PreconditionedFlow
+
+__all__ = ["sample"]
+
+DEFAULT_SOLVER = {TargetKind.VELOCITY: "heun", TargetKind.DRIFT: "euler-maruyama"}
+
+
+@torch.no_grad()
+def sample(
+    flow: PreconditionedFlow,
+    n_or_label: int | Tensor,
+    label: int | Tensor | None,
+    *,
+    steps: int,
+    solver: Any,
+    grid: Any,
+    t_max: float | None,
+    field: Callable[..., Tensor] | None,
+    generator: torch.Generator | None,
+    trajectory: bool,
+    progress: bool,
+) -> Samples:
+    """Do what ``PreconditionedFlow.sample`` says."""
+    path = flow.path
+    method = solvers.REGISTRY.resolve(solver or DEFAULT_SOLVER[path.kind])
+    solvers.check_accepts(method, path.kind, path)
+    times = grids.make(grid, steps, t_max=flow.t_max if t_max is None else t_max)
+    like = next((p for p in flow.field.parameters()), torch.empty(0))
+    labels = _labels(flow, n_or_label, label, like.device, generator)
+    z0 = _noise(flow, n_or_label, like, generator)
+    solution = solvers.integrate(
+        flow.dynamics_of(field),
+        method,
+        times.to(like.device, z0.dtype),
+        z0,
+        label=labels,
+        diffusion=path.diffusion,
+        generator=generator,
+        trajectory=trajectory,
+        last_step="euler" if _singular_at_one(flow) else None,
+        progress=progress,
+    )
+    x = flow.preconditioner.inverse(solution.final, labels).value
+    return Samples(x, labels, solution.states, solution.num_evals)
+
+
+def _singular_at_one(flow: PreconditionedFlow) -> bool:
+    """Whether the dynamics cannot be evaluated at t = 1 itself."""
+    return flow.objective.prediction is not flow.path.kind
+
+
+def _noise(
+    flow: PreconditionedFlow,
+    n_or_label: int | Tensor,
+    like: Tensor,
+    generator: torch.Generator | None,
+) -> Tensor:
+    if flow.event_shape is None:
+        raise InvalidInputError(
+            "the shape of a row is not known yet. Fit the preconditioner first, or give "
+            "event_shape to wrap."
+        )
+    n = n_or_label if isinstance(n_or_label, int) else n_or_label.shape[0]
+    if n < 1:
+        raise InvalidInputError(f"sample takes one row or more; got {n}.")
+    device = generator.device if generator is not None else like.device
+    dtype = like.dtype if like.is_floating_point() else torch.float32
+    z0 = torch.randn((n, *flow.event_shape), generator=generator, device=device, dtype=dtype)
+    return z0.to(like.device)
+
+
+def _labels(
+    flow: PreconditionedFlow,
+    n_or_label: int | Tensor,
+    label: int | Tensor | None,
+    device: torch.device,
+    generator: torch.Generator | None,
+) -> Tensor | None:
+    """Return one label per row: as given, or drawn with the fitted class frequencies."""
+    if isinstance(n_or_label, Tensor):
+        label = n_or_label
+    n = n_or_label if isinstance(n_or_label, int) else n_or_label.shape[0]
+    if isinstance(label, int):
+        label = torch.full((n,), label, dtype=torch.long)
+    if label is not None:
+        return _allowed(flow, label, n).to(device)
+    if flow.num_labels is None:
+        return None
+    if flow.label_frequency is None:
+        raise InvalidInputError(
+            "no label was given and the class frequencies are not known. Give the label, or fit "
+            "the preconditioner on labelled data first."
+        )
+    on = generator.device if generator is not None else device
+    frequency = flow.label_frequency.to(on)
+    drawn = torch.multinomial(frequency, n, replacement=True, generator=generator)
+    return drawn.to(device)
+
+
+def _allowed(flow: PreconditionedFlow, label: Tensor, n: int) -> Tensor:
+    if flow.num_labels is None:
+        raise InvalidInputError(
+            "a label was given to a flow without labels. Wrap it with num_labels=..., or leave "
+            "the label out."
+        )
+    checked = check_label(label, n, num_labels=flow.num_labels)
+    assert checked is not None  # for the type checker: a label came in
+    seen = flow.label_frequency
+    if seen is not None:
+        unseen = seen.to(label.device)[label] == 0
+        if bool(unseen.any()):
+            row = int(torch.nonzero(unseen)[0])
+            raise InvalidInputError(
+                f"label {int(label[row])} (row {row}) was never seen in fitting, so nothing is "
+                f"known of it. Labels that were: {torch.nonzero(seen).flatten().tolist()}."
+            )
+    return checked
