@@ -15,7 +15,6 @@ if TYPE_CHECKING:
         couplings,
         data,
         diagnostics,
-        divergences,
         errors,
         flow,
         models,
@@ -25,14 +24,13 @@ if TYPE_CHECKING:
         report,
         solvers,
         testing,
-        time_laws,
         tracking,
         training,
         values,
-        weights,
     )
     from precond_gm.checkpoint import load, save
     from precond_gm.flow import PreconditionedFlow, unwrapped, wrap
+    from precond_gm.objectives import divergences, time_laws, weights
 
 __version__ = "0.1.0"
 

@@ -6,6 +6,7 @@ for, so names can be listed without loading a backend. ``register`` adds a class
 
 from __future__ import annotations
 
+import dataclasses
 import difflib
 import inspect
 from collections.abc import Callable, Sequence
@@ -175,6 +176,25 @@ class Registry(Generic[Part]):
             f"{cls.__name__} is not a registered {self.kind}. Register it with "
             f"@REGISTRY.register('a-name') or an entry point in the group {self.group!r}."
         )
+
+    def describe(self, part: Part) -> tuple[str, dict[str, Any]]:
+        """Return ``(name, options)`` from which ``resolve`` makes the part again (without its state).
+
+        Raises:
+            UnknownNameError: Its class, or that of a part inside it, is not in the registry.
+        """
+        if dataclasses.is_dataclass(part):
+            options = {f.name: getattr(part, f.name) for f in dataclasses.fields(part) if f.init}
+        else:
+            options = dict(getattr(part, "options", {}))
+        return self.name_of(part), {name: self._plain(value) for name, value in options.items()}
+
+    def _plain(self, option: Any) -> Any:
+        if isinstance(option, self.base):
+            return self.describe(option)
+        if isinstance(option, (list, tuple)):
+            return type(option)(self._plain(item) for item in option)
+        return option
 
     def _points(self) -> Sequence[EntryPoint]:
         if self._found is None:  # reading the metadata of every distribution takes milliseconds

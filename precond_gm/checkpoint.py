@@ -1,0 +1,200 @@
+"""Save a flow and load it again, without ever running code from the file.
+
+The file holds the base network, the preconditioner, the coupling and a description apart, so that
+a checkpoint of the bare network can be exchanged freely. It is written to a temporary name first
+and moved into place, so a full disk or a kill leaves the old file as it was.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from precond_gm import couplings, models, paths, preconditioners
+from precond_gm.errors import CheckpointError, UnknownNameError
+from precond_gm.flow import PreconditionedFlow, wrap
+from precond_gm.flow.state import stripped
+from precond_gm.objectives import divergences, time_laws, weights
+from precond_gm.registry import Registry
+
+__all__ = ["load", "read_state", "save", "write_state"]
+
+FORMAT = "precond_gm.flow"
+VERSION = 1
+REGISTRIES: dict[str, Registry[Any]] = {
+    "preconditioner": preconditioners.REGISTRY,
+    "coupling": couplings.REGISTRY,
+    "path": paths.REGISTRY,
+    "divergence": divergences.REGISTRY,
+    "weight": weights.REGISTRY,
+    "time_law": time_laws.REGISTRY,
+}
+
+
+def save(flow: PreconditionedFlow, path: str | os.PathLike[str]) -> None:
+    """Save a flow atomically.
+
+    Args:
+        flow: The flow; a part whose class is not registered is saved without its description and
+            must be given to ``load`` again.
+        path: File to write; an existing one is replaced only by a complete one.
+
+    Raises:
+        CheckpointError: The file cannot be written; what was there is kept.
+
+    Example:
+        >>> import tempfile, pathlib, precond_gm as pg
+        >>> flow = pg.wrap(pg.models.MLP(2, width=8), event_shape=(2,))
+        >>> file = pathlib.Path(tempfile.mkdtemp()) / "flow.pt"
+        >>> pg.save(flow, file)
+        >>> type(pg.load(file)).__name__
+        'PreconditionedFlow'
+    """
+    objective = flow.objective
+    parts = {
+        "preconditioner": flow.preconditioner,
+        "coupling": flow.coupling,
+        "path": flow.path,
+        "divergence": objective.divergence,
+        "weight": objective.weight,
+        "time_law": objective.time_law,
+    }
+    write_state(
+        {
+            "format": FORMAT,
+            "version": VERSION,
+            "base": stripped(flow.field.model.state_dict()),
+            "preconditioner": flow.preconditioner.state_dict(),
+            "coupling": flow.coupling.state_dict(),
+            "meta": {
+                "parts": {role: _described(REGISTRIES[role], part) for role, part in parts.items()},
+                "model": _described(models.REGISTRY, flow.field.model),
+                "prediction": objective.prediction.value,
+                "loss_space": objective.loss_space.value,
+                "num_labels": flow.num_labels,
+                "event_shape": flow.event_shape,
+                "label_frequency": flow.label_frequency,
+                "fitted_shape": flow.preconditioner.event_shape,
+                "fitted_labels": flow.preconditioner.num_labels,
+            },
+        },
+        path,
+    )
+
+
+def load(
+    path: str | os.PathLike[str], model: nn.Module | None = None, **parts: Any
+) -> PreconditionedFlow:
+    """Load a flow.
+
+    Args:
+        path: File that ``save`` wrote.
+        model: The bare network, built as for training; not needed for networks of this package.
+        parts: Arguments of ``wrap`` for parts that could not be described, or to override them.
+
+    Raises:
+        CheckpointError: The file is missing, truncated, foreign, or does not fit the network.
+    """
+    state = read_state(path, FORMAT)
+    meta = state["meta"]
+    if model is None:
+        if meta["model"] is None:
+            raise CheckpointError(
+                f"{path} holds a network that does not ship with the package. Build it and pass it: "
+                f"pg.load(path, model)."
+            )
+        model = models.REGISTRY.resolve(meta["model"])
+    described = {role: spec for role, spec in meta["parts"].items() if spec is not None}
+    missing = sorted(set(REGISTRIES) - set(described) - set(parts))
+    if missing:
+        raise CheckpointError(
+            f"{path} does not describe these parts, whose classes are not registered: "
+            f"{', '.join(missing)}. Give them: pg.load(path, model, {missing[0]}=...)."
+        )
+    settings = {
+        **described,
+        "prediction": meta["prediction"],
+        "loss_space": meta["loss_space"],
+        "num_labels": meta["num_labels"],
+        "event_shape": meta["event_shape"],
+        **parts,
+    }
+    flow = wrap(model, **settings)
+    try:
+        flow.load_base(state["base"])
+        if meta["fitted_shape"] is not None:
+            flow.preconditioner.build(tuple(meta["fitted_shape"]), meta["fitted_labels"])
+        flow.preconditioner.load_state_dict(state["preconditioner"])
+        flow.coupling.load_state_dict(state["coupling"])
+    except (RuntimeError, KeyError) as error:
+        raise CheckpointError(f"{path} does not fit the parts given: {error}") from error
+    flow.preconditioner.requires_grad_(False).eval()
+    flow.label_frequency = meta["label_frequency"]
+    return flow
+
+
+def write_state(state: dict[str, Any], path: str | os.PathLike[str]) -> None:
+    """Write plain values and tensors atomically: a temporary file, synced, then moved into place.
+
+    Raises:
+        CheckpointError: The file cannot be written; what was there is kept.
+    """
+    target = Path(path)
+    temporary = None
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(
+            dir=target.parent, prefix=f".{target.name}.", delete=False
+        ) as file:
+            temporary = file.name
+            torch.save(state, file)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, target)
+    except (OSError, RuntimeError) as error:
+        if temporary is not None:
+            Path(temporary).unlink(missing_ok=True)
+        raise CheckpointError(
+            f"cannot write {target}: {error}. What was there before is kept; free some space or "
+            f"choose another folder."
+        ) from error
+
+
+def read_state(path: str | os.PathLike[str], expected: str) -> dict[str, Any]:
+    """Read a file of ``write_state``; only tensors and plain values are accepted.
+
+    Raises:
+        CheckpointError: Missing, truncated, foreign, or written by a newer version.
+    """
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError as error:
+        raise CheckpointError(f"there is no checkpoint {path}.") from error
+    except (OSError, RuntimeError, EOFError, ValueError, pickle.UnpicklingError) as error:
+        raise CheckpointError(
+            f"{path} is truncated or not a checkpoint of precond_gm: {str(error).splitlines()[0]}"
+        ) from error
+    if not isinstance(state, dict) or state.get("format") != expected:
+        raise CheckpointError(
+            f"{path} is not a {expected} file. A bare network's weights are loaded with "
+            f"flow.load_base(state_dict)."
+        )
+    if state["version"] > VERSION:
+        raise CheckpointError(
+            f"{path} has version {state['version']}, this package reads up to {VERSION}. "
+            f"Install a newer precond_gm."
+        )
+    return state
+
+
+def _described(registry: Registry[Any], part: Any) -> tuple[str, dict[str, Any]] | None:
+    try:
+        return registry.describe(part)
+    except UnknownNameError:
+        return None
