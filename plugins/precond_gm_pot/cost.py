@@ -1,0 +1,44 @@
+"""Transport costs of a batch, scaled so that no number overflows."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from precond_gm.errors import InvalidInputError
+from precond_gm.numerics.rows import flatten
+
+__all__ = ["squared_distances", "unit_rows"]
+
+
+def unit_rows(z0: Tensor, z1: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Flatten both ends, centre them on the data, and divide by the largest entry.
+
+    A common shift and scale change neither the plan nor its order of costs, but squares of
+    entries near 1e20 would overflow in float32. bfloat16 and float16 are cast up.
+
+    Returns:
+        Both ends and the scale that was taken out.
+
+    Raises:
+        InvalidInputError: NaN or infinity.
+    """
+    dtype = torch.promote_types(torch.promote_types(z0.dtype, z1.dtype), torch.float32)
+    rows0, rows1 = flatten(z0).to(dtype), flatten(z1).to(dtype)
+    scale = torch.maximum(rows0.abs().amax(), rows1.abs().amax())
+    if not bool(torch.isfinite(scale)):
+        raise InvalidInputError(
+            "the transport cost is not finite: noise or data hold NaN or infinity. Check the data "
+            "where they enter, with precond_gm.numerics.rows.check_rows for example."
+        )
+    scale = scale.clamp_min(torch.finfo(dtype).tiny)
+    rows0, rows1 = rows0 / scale, rows1 / scale
+    mean = rows1.mean(0)
+    return rows0 - mean, rows1 - mean, scale
+
+
+def squared_distances(rows0: Tensor, rows1: Tensor) -> Tensor:
+    """Return ``|rows0_i - rows1_j|^2``, shape ``rows rows``, by one matrix product."""
+    square0, square1 = rows0.square().sum(1), rows1.square().sum(1)
+    cost = torch.addmm(square0[:, None] + square1[None, :], rows0, rows1.T, alpha=-2.0)
+    return cost.clamp_min_(0.0)

@@ -1,0 +1,65 @@
+"""Exact minibatch optimal transport."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, final
+
+import torch
+from torch import Tensor
+
+from precond_gm.errors import InvalidInputError
+from precond_gm.values import Pairing
+from precond_gm_pot.assignment import SOLVERS, assign
+from precond_gm_pot.base import AbstractTransport
+from precond_gm_pot.cost import squared_distances, unit_rows
+
+__all__ = ["Exact"]
+
+
+@final
+@dataclass(frozen=True)
+class Exact(AbstractTransport):
+    r"""Pair noise with data by the permutation of least total squared distance.
+
+    .. math::
+        \min_{\pi} \sum_i \| z_0^{\pi(i)} - z_1^i \|^2
+
+    For equal weights the optimal plan *is* a permutation, so every noise row and every data row
+    is used exactly once; pairs are never drawn from the plan with replacement. Data rows stay in
+    place and the noise is permuted, so labels keep their rows.
+
+    Args:
+        solver: ``"simplex"`` (POT), ``"assignment"`` (scipy), or ``"auto"``: by dimension.
+        within_label: Solve within each label.
+
+    Raises:
+        InvalidInputError: No such solver.
+
+    References:
+        2302.00482 and 2304.14772: minibatch OT couplings; 2503.10636: why within labels.
+
+    Example:
+        >>> import torch
+        >>> Exact().pair(torch.tensor([[0.0], [1.0]]), torch.tensor([[5.0], [4.0]])).z0.tolist()
+        [[1.0], [0.0]]
+    """
+
+    solver: Literal["auto", "simplex", "assignment"] = "auto"
+
+    def __post_init__(self) -> None:
+        if self.solver not in SOLVERS:
+            raise InvalidInputError(
+                f"Exact: solver is one of {', '.join(SOLVERS)}; got {self.solver!r}."
+            )
+
+    def pair_group(
+        self, z0: Tensor, z1: Tensor, label: Tensor | None, generator: torch.Generator | None
+    ) -> Pairing:
+        """Permute the noise of one group."""
+        if z0.shape[0] == 1:
+            return Pairing(z0, z1, label)
+        rows0, rows1, _ = unit_rows(z0, z1)
+        cost = squared_distances(rows0, rows1)
+        permutation = assign(cost, self.solver, dim=rows0.shape[1])
+        return Pairing(z0[permutation], z1, label)

@@ -1,0 +1,145 @@
+"""Any coupling, applied within each label."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, final
+
+import torch
+from torch import Tensor
+
+from precond_gm.couplings.base import AbstractCoupling
+from precond_gm.couplings.independent import Independent
+from precond_gm.errors import InvalidInputError
+from precond_gm.numerics.rows import RowsLike
+from precond_gm.values import Pairing
+
+__all__ = ["WithinLabel", "check_pair", "pair_within_label"]
+
+
+def check_pair(z0: Tensor, z1: Tensor, label: Tensor | None) -> None:
+    """Check that the ends of a batch belong together (shapes only, no value is read).
+
+    Raises:
+        InvalidInputError: Different shapes, no rows, or another number of labels than rows.
+    """
+    if z0.shape != z1.shape or z0.ndim < 2 or z0.shape[0] == 0:
+        raise InvalidInputError(
+            f"a coupling takes noise and data of the same shape (batch, *event), one row at least; "
+            f"got {tuple(z0.shape)} and {tuple(z1.shape)}. Draw one noise row for each data row."
+        )
+    if label is not None and label.shape != (z1.shape[0],):
+        raise InvalidInputError(
+            f"label has shape {tuple(label.shape)}, expected ({z1.shape[0]},): one per data row."
+        )
+
+
+def pair_within_label(
+    pair: Callable[[Tensor, Tensor, Tensor | None], Pairing],
+    z0: Tensor,
+    z1: Tensor,
+    label: Tensor | None,
+) -> Pairing:
+    """Pair the rows of each label among themselves, then put them back in their places.
+
+    Noise row i belongs to the label of data row i: noise is drawn without looking at labels, so
+    within each label it keeps its law whatever ``pair`` does with it there.
+
+    Args:
+        pair: Pairs the rows of one label; its result has as many rows.
+        z0: Noise, shape ``batch *event``.
+        z1: Data, of the same shape.
+        label: Label of each data row; None pairs all rows together.
+    """
+    if label is None:
+        return pair(z0, z1, None)
+    order = torch.argsort(label, stable=True)
+    counts = torch.unique(label, return_counts=True)[1].tolist()
+    parts = [pair(z0[rows], z1[rows], label[rows]) for rows in torch.split(order, counts)]
+    back = torch.argsort(order)
+    weights = [part.weight for part in parts if part.weight is not None]
+    return Pairing(
+        torch.cat([part.z0 for part in parts])[back],
+        torch.cat([part.z1 for part in parts])[back],
+        label,
+        torch.cat(weights)[back] if weights else None,
+    )
+
+
+@final
+@dataclass(frozen=True)
+class WithinLabel(AbstractCoupling):
+    """Apply another coupling within each label, which makes it label-aware.
+
+    A plain transport plan between a whole batch and its noise lets a label choose its noise: the
+    law of the noise within a label is no longer N(0, I), yet sampling starts from N(0, I).
+
+    Args:
+        inner: The coupling to apply to the rows of each label; a name or ``(name, options)`` is
+            resolved, so that recipes can say it.
+
+    References:
+        2503.10636, section 3: the skew of the conditional prior.
+
+    Example:
+        >>> import torch
+        >>> WithinLabel(Independent()).pair(torch.zeros(2, 1), torch.ones(2, 1)).label is None
+        True
+    """
+
+    inner: AbstractCoupling = Independent()  # noqa: RUF009 (frozen, so it can be shared)
+
+    def __post_init__(self) -> None:
+        from precond_gm.couplings import REGISTRY
+
+        object.__setattr__(self, "inner", REGISTRY.resolve(self.inner))
+
+    @property
+    def keeps_marginals(self) -> bool:
+        """Whether the inner coupling does."""
+        return self.inner.keeps_marginals
+
+    @property
+    def is_independent(self) -> bool:
+        """Whether the inner coupling is."""
+        return self.inner.is_independent
+
+    def pair(
+        self,
+        z0: Tensor,
+        z1: Tensor,
+        label: Tensor | None = None,
+        *,
+        generator: torch.Generator | None = None,
+    ) -> Pairing:
+        """Pair the rows of each label with the inner coupling."""
+        check_pair(z0, z1, label)
+
+        def inner(z0: Tensor, z1: Tensor, label: Tensor | None) -> Pairing:
+            return self.inner.pair(z0, z1, label, generator=generator)
+
+        return pair_within_label(inner, z0, z1, label)
+
+    def fit(
+        self,
+        z1: RowsLike,
+        label: Tensor | None = None,
+        *,
+        generator: torch.Generator | None = None,
+    ) -> None:
+        """Fit the inner coupling."""
+        self.inner.fit(z1, label, generator=generator)
+
+    @property
+    def needs_fit(self) -> bool:
+        """Whether the inner coupling must be fitted."""
+        return self.inner.needs_fit
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the inner coupling's state."""
+        return self.inner.state_dict()
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Restore the inner coupling's state."""
+        self.inner.load_state_dict(state)
