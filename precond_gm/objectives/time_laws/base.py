@@ -1,0 +1,105 @@
+"""What every time law is: a density on (0, 1), drawn through its quantile function."""
+
+from __future__ import annotations
+
+import abc
+from dataclasses import dataclass, field
+from typing import ClassVar, Literal
+
+import torch
+from torch import Tensor
+
+from precond_gm.errors import InvalidInputError
+
+__all__ = ["AbstractTimeLaw", "Sampling", "uniforms"]
+
+Sampling = Literal["iid", "stratified", "low-discrepancy"]
+SAMPLINGS = ("iid", "stratified", "low-discrepancy")
+
+
+def uniforms(
+    n: int,
+    sampling: str,
+    *,
+    device: torch.device | None,
+    dtype: torch.dtype,
+    generator: torch.Generator | None,
+) -> Tensor:
+    r"""Draw n numbers, each uniform on [0, 1).
+
+    ``stratified`` puts one number into each of n equal cells, in random order. ``low-discrepancy``
+    is one random rotation of the equidistant grid. Both keep the law of every single row exactly,
+    so the gradient stays unbiased even where the rows of a batch are sorted (by label, say).
+
+    References:
+        arXiv:2107.00630, appendix I.1 (the rotated grid).
+    """
+    home = generator.device if generator is not None else device
+    if sampling == "iid":
+        return torch.rand(n, device=home, dtype=dtype, generator=generator).to(device)
+    if sampling == "stratified":
+        cell = torch.randperm(n, device=home, generator=generator)
+        u = (cell + torch.rand(n, device=home, dtype=dtype, generator=generator)) / n
+        return u.to(device)
+    start = torch.rand(1, device=home, dtype=dtype, generator=generator)
+    return ((start + torch.arange(n, device=home, dtype=dtype) / n) % 1.0).to(device)
+
+
+@dataclass(frozen=True)
+class AbstractTimeLaw(abc.ABC):
+    """Law of t in training: quantile function, distribution function and log-density.
+
+    Args:
+        sampling: How a batch is drawn: ``iid``, ``stratified`` or ``low-discrepancy``. All three
+            have the same law for every row; the last two have less variance over the batch.
+
+    Attributes:
+        is_discrete: Whether only finitely many times are drawn.
+    """
+
+    is_discrete: ClassVar[bool] = False
+
+    sampling: Sampling = field(default="iid", kw_only=True)
+
+    def __post_init__(self) -> None:
+        if self.sampling not in SAMPLINGS:
+            raise InvalidInputError(
+                f"sampling is one of {', '.join(SAMPLINGS)}; got {self.sampling!r}."
+            )
+
+    @abc.abstractmethod
+    def quantile(self, u: Tensor) -> Tensor:
+        """Map uniform numbers in [0, 1] to times, increasingly."""
+
+    @abc.abstractmethod
+    def cdf(self, t: Tensor) -> Tensor:
+        """Return the probability of a time below ``t``."""
+
+    @abc.abstractmethod
+    def log_density(self, t: Tensor) -> Tensor:
+        """Return the log-density at times in (0, 1)."""
+
+    def sample(
+        self,
+        n: int,
+        *,
+        t_max: float = 1.0,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype = torch.float32,
+        generator: torch.Generator | None = None,
+    ) -> Tensor:
+        """Draw n times from the law restricted to ``t <= t_max``, strictly inside (0, 1).
+
+        Args:
+            n: Number of rows.
+            t_max: Largest time; the law is conditioned on it, not clipped (no atom there).
+            device: Device of the result.
+            dtype: Type of the result.
+            generator: Source of randomness; drawn on its device, then moved.
+        """
+        home = torch.device(device) if device is not None else None
+        u = uniforms(n, self.sampling, device=home, dtype=dtype, generator=generator)
+        if t_max < 1:
+            u = u * self.cdf(torch.full((), t_max, device=u.device, dtype=dtype))
+        tiny = torch.finfo(dtype).eps
+        return self.quantile(u).clamp(tiny, min(t_max, 1 - tiny))
