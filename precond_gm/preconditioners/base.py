@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import abc
 import inspect
+import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -33,7 +34,7 @@ class FitReport(AbstractReport):
         num_rows: Rows used for fitting.
         steps: Optimiser steps; 0 for a closed form.
         seconds: Wall time of the fit.
-        log_likelihood: Held-out mean log-density per row of ``x`` under ``T(x) ~ N(0, I)``, in nats.
+        log_likelihood: Held-out mean of ``log p(x)`` per row, in nats, if ``T(x) ~ N(0, I)``.
         condition_before: Largest held-out condition number over labels, of x.
         condition_after: The same of z.
         round_trip_error: Largest ``|T^-1(T(x)) - x|`` relative to the largest ``|x|``.
@@ -51,8 +52,8 @@ class FitReport(AbstractReport):
     notes: tuple[str, ...] = ()
 
     def as_metrics(self) -> dict[str, float]:
-        """Return the numbers under ``fit/...``."""
-        return {
+        """Return the finite numbers, under ``fit/...``."""
+        numbers = {
             "fit/steps": float(self.steps),
             "fit/seconds": self.seconds,
             "fit/log_likelihood": self.log_likelihood,
@@ -60,6 +61,7 @@ class FitReport(AbstractReport):
             "fit/condition_after": self.condition_after,
             "fit/round_trip_error": self.round_trip_error,
         }
+        return {name: value for name, value in numbers.items() if math.isfinite(value)}
 
     def plot(self) -> Figure:
         """Draw the condition number before and after."""
@@ -83,7 +85,7 @@ class AbstractPreconditioner(nn.Module, abc.ABC):
         num_labels: Number of classes the map tells apart; None if it does not use labels.
     """
 
-    inverse_kind: ClassVar[InverseKind]
+    inverse_kind: InverseKind
     tolerance: float = 1e-4
 
     def __init__(self) -> None:
@@ -130,7 +132,7 @@ class AbstractPreconditioner(nn.Module, abc.ABC):
         return {name: getattr(self, name) for name in names}
 
     def require(self, rows: Tensor, label: Tensor | None) -> None:
-        """Check that the map is fitted and that rows and labels are of the fitted kind (shapes only).
+        """Check, by shapes alone, that the map is fitted and rows and labels are of its kind.
 
         Raises:
             NotFittedError: Before ``fit``.

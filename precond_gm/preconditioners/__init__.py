@@ -1,0 +1,29 @@
+"""Reversible, label-conditional maps between data and the coordinates a network is trained in."""
+
+from __future__ import annotations
+
+from precond_gm.preconditioners.affine import AbstractAffine
+from precond_gm.preconditioners.base import AbstractPreconditioner, FitReport
+from precond_gm.preconditioners.chain import Chain
+from precond_gm.preconditioners.identity import Identity
+from precond_gm.preconditioners.standardize import Standardize
+from precond_gm.preconditioners.whiten import Whiten
+from precond_gm.registry import Registry
+
+__all__ = [
+    "REGISTRY",
+    "AbstractAffine",
+    "AbstractPreconditioner",
+    "Chain",
+    "FitReport",
+    "Identity",
+    "Standardize",
+    "Whiten",
+]
+
+REGISTRY: Registry[AbstractPreconditioner] = Registry(
+    "precond_gm.preconditioners",
+    "preconditioner",
+    AbstractPreconditioner,  # type: ignore[type-abstract]
+    combine=Chain,
+)
