@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from precond_gm.errors import IncompatiblePartsError
+from precond_gm.numerics.noise import standard_normal
 from precond_gm.numerics.rows import expand
 from precond_gm.values import Coefficients, Pairing, PathSample, TargetKind
 
@@ -105,10 +106,3 @@ class AbstractPath(abc.ABC):
             raise IncompatiblePartsError(f"{self!r} has no drift: it is an ODE path.")
         rate = expand(c.drift_rate * c.variance.sqrt(), z1)
         return expand(c.alpha_slope, z1) * z0 + expand(c.beta_slope, z1) * z1 + rate * noise
-
-
-def standard_normal(like: Tensor, generator: torch.Generator | None) -> Tensor:
-    """Draw N(0, I) of the shape of ``like``, on the generator's device, then moved."""
-    device = generator.device if generator is not None else like.device
-    noise = torch.randn(like.shape, generator=generator, device=device, dtype=like.dtype)
-    return noise.to(like.device)

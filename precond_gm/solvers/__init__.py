@@ -1,0 +1,26 @@
+"""Solvers: one step each, one loop for all, and the grids they run on."""
+
+from precond_gm.registry import Registry
+from precond_gm.solvers import grids
+from precond_gm.solvers.base import AbstractSolver
+from precond_gm.solvers.checks import check_accepts
+from precond_gm.solvers.integrate import Solution, integrate
+from precond_gm.solvers.ode import RK4, Euler, Heun, Midpoint
+from precond_gm.solvers.sde import EulerMaruyama, StochasticHeun
+
+REGISTRY: Registry[AbstractSolver] = Registry("precond_gm.solvers", "solver", AbstractSolver)
+
+__all__ = [
+    "REGISTRY",
+    "RK4",
+    "AbstractSolver",
+    "Euler",
+    "EulerMaruyama",
+    "Heun",
+    "Midpoint",
+    "Solution",
+    "StochasticHeun",
+    "check_accepts",
+    "grids",
+    "integrate",
+]

@@ -1,0 +1,124 @@
+"""What is refused before any work: a grid, a noise level or a pair of parts that is wrong."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from typing import Any
+
+from torch import Tensor
+
+from precond_gm.errors import IncompatiblePartsError, InvalidInputError, UnknownNameError
+from precond_gm.solvers.base import AbstractSolver
+from precond_gm.values import TargetKind
+
+__all__ = ["check_accepts", "check_diffusion", "check_noise", "check_times"]
+
+_REMEDY = {
+    TargetKind.DRIFT: "Use solver EulerMaruyama(), or path LinearPath() if an ODE is wanted.",
+    TargetKind.VELOCITY: "Use solver Heun(), or path BrownianBridge() if an SDE is wanted.",
+}
+
+
+def check_accepts(solver: AbstractSolver, kind: TargetKind, path: Any) -> None:
+    """Refuse a solver that is wrong for the dynamics of a path, before any work.
+
+    Args:
+        solver: The solver.
+        kind: Dynamics of the path, ``VELOCITY`` or ``DRIFT``.
+        path: The path, or its description, for the message.
+
+    Raises:
+        IncompatiblePartsError: The solver does not accept ``kind``.
+
+    Example:
+        >>> from precond_gm.solvers import EulerMaruyama
+        >>> check_accepts(EulerMaruyama(), TargetKind.DRIFT, "BrownianBridge()")
+    """
+    if kind in solver.accepts:
+        return
+    accepted = " or ".join(sorted(k.name for k in solver.accepts))
+    raise IncompatiblePartsError(
+        f"the path's target is a {kind.name} but the solver {_name(solver)!r} accepts {accepted}.\n"
+        f"  path:   {path}\n"
+        f"  solver: {solver!r}\n"
+        f"{_REMEDY.get(kind, 'Use a path whose kind is VELOCITY or DRIFT.')}"
+    )
+
+
+def check_diffusion(solver: AbstractSolver, diffusion: float) -> None:
+    """Refuse a negative diffusion, and a solver that would leave the noise of an SDE out.
+
+    A drift solver with diffusion 0 is fine: it is the ODE limit of its scheme.
+
+    Raises:
+        InvalidInputError: Negative or not finite.
+        IncompatiblePartsError: A positive diffusion with an ODE solver.
+    """
+    if not math.isfinite(diffusion) or diffusion < 0:
+        raise InvalidInputError(
+            f"diffusion is {diffusion}; it is a finite number, 0 or more: path.diffusion."
+        )
+    if diffusion > 0 and TargetKind.DRIFT not in solver.accepts:
+        raise IncompatiblePartsError(
+            f"diffusion is {diffusion:.6g}, so this is an SDE, but the solver {_name(solver)!r} "
+            f"is for ODEs and would leave the noise out. Use solver EulerMaruyama(), or "
+            f"diffusion=0 with the velocity of the path."
+        )
+
+
+def check_times(times: Tensor) -> list[float]:
+    """Return a grid as floats.
+
+    Raises:
+        InvalidInputError: Not one-dimensional, fewer than two times, not finite, not increasing,
+            or outside [0, 1].
+    """
+    if not isinstance(times, Tensor) or times.ndim != 1 or times.shape[0] < 2:
+        got = tuple(times.shape) if isinstance(times, Tensor) else type(times).__name__
+        raise InvalidInputError(
+            f"times is a tensor of n + 1 increasing times, n >= 1 steps; got {got}. "
+            f"solvers.grids makes one."
+        )
+    grid: list[float] = times.detach().to(torch.float64).tolist()
+    for k, (before, after) in enumerate(itertools.pairwise(grid)):
+        if not after > before:
+            raise InvalidInputError(
+                f"times has to increase; times[{k}] = {before:.6g} and times[{k + 1}] = "
+                f"{after:.6g}. To run from data to noise, use solvers.reverse_time(dynamics)."
+            )
+    if not (grid[0] >= 0 and grid[-1] <= 1):
+        raise InvalidInputError(
+            f"times lies in [0, 1] (0 is noise, 1 is data); got [{grid[0]:.6g}, {grid[-1]:.6g}]. "
+            f"Rescale the grid."
+        )
+    return grid
+
+
+def check_noise(noise: Tensor | None, grid: list[float], z0: Tensor, diffusion: float) -> None:
+    """Refuse given increments that do not fit the grid and the rows, or that would not be used.
+
+    Raises:
+        InvalidInputError: As said.
+    """
+    if noise is None:
+        return
+    if not diffusion:
+        raise InvalidInputError(
+            "noise is given but diffusion is 0, so it would not be used. Give the diffusion of "
+            "the path as well."
+        )
+    if noise.shape != (len(grid) - 1, *z0.shape):
+        raise InvalidInputError(
+            f"noise has shape {tuple(noise.shape)}, expected {(len(grid) - 1, *z0.shape)}: one "
+            f"Brownian increment per step and row, of variance h."
+        )
+
+
+def _name(solver: AbstractSolver) -> str:
+    from precond_gm.solvers import REGISTRY
+
+    try:
+        return REGISTRY.name_of(solver)
+    except UnknownNameError:
+        return type(solver).__name__

@@ -1,0 +1,31 @@
+"""Checks that every grid shares."""
+
+from __future__ import annotations
+
+from precond_gm.errors import InvalidInputError
+
+__all__ = ["check_steps", "check_t_max"]
+
+
+def check_steps(steps: int, least: int = 1) -> int:
+    """Return ``steps``, an integer of at least ``least``.
+
+    Raises:
+        InvalidInputError: Anything else.
+    """
+    if isinstance(steps, bool) or not isinstance(steps, int) or steps < least:
+        raise InvalidInputError(
+            f"steps is {steps!r}; this grid needs an integer of at least {least}."
+        )
+    return steps
+
+
+def check_t_max(t_max: float) -> float:
+    """Return ``t_max``, in (0, 1].
+
+    Raises:
+        InvalidInputError: Anything else.
+    """
+    if not 0 < t_max <= 1:
+        raise InvalidInputError(f"t_max is {t_max}; it lies in (0, 1], and 1 is the data.")
+    return float(t_max)

@@ -1,0 +1,83 @@
+"""From a name, a function or a tensor to a checked grid."""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+from collections.abc import Callable
+from typing import Any, TypeAlias
+
+import torch
+from torch import Tensor
+
+from precond_gm.errors import InvalidInputError, InvalidTypeError, UnknownNameError
+from precond_gm.solvers.checks import check_times
+from precond_gm.solvers.grids.standard import uniform
+
+__all__ = ["GRIDS", "GridLike", "make"]
+
+GridLike: TypeAlias = "str | Callable[..., Tensor] | Tensor"
+
+GRIDS: dict[str, Callable[..., Tensor]] = {"uniform": uniform}
+
+
+def make(grid: GridLike, steps: int = 100, t_max: float = 1.0, **options: Any) -> Tensor:
+    """Make a grid of ``steps`` steps that ends at ``t_max`` or before.
+
+    Args:
+        grid: A name of ``GRIDS``, a callable ``(steps, t_max, **options) -> times``, or the
+            user's own increasing times (then ``steps`` is not used).
+        steps: Number of steps n; the grid has n + 1 times.
+        t_max: Largest time, in (0, 1].
+        options: Options of the named grid, such as ``delta=`` of ``"geometric"``.
+
+    Returns:
+        Increasing times in [0, t_max], float64.
+
+    Raises:
+        UnknownNameError: No grid of that name.
+        InvalidTypeError: An option that the grid does not have.
+        InvalidInputError: Times that do not increase, or leave [0, t_max].
+
+    Example:
+        >>> make("uniform", 2).tolist()
+        [0.0, 0.5, 1.0]
+        >>> import torch
+        >>> make(torch.tensor([0.0, 0.9, 1.0])).shape
+        torch.Size([3])
+    """
+    if isinstance(grid, Tensor):
+        times = grid
+    elif callable(grid):
+        times = grid(steps, t_max, **options)
+    else:
+        times = _named(grid, options)(steps, t_max, **options)
+    end = check_times(times)[-1]
+    if end > t_max:
+        raise InvalidInputError(
+            f"the grid ends at {end:.6g}, after t_max = {t_max:.6g}: the dynamics is not meant "
+            f"to be used there. Stop the grid at t_max, or raise t_max."
+        )
+    return times.to(torch.float64)
+
+
+def _named(name: str, options: dict[str, Any]) -> Callable[..., Tensor]:
+    if name not in GRIDS:
+        near = difflib.get_close_matches(str(name), GRIDS, n=1)
+        hint = f"Did you mean {near[0]!r}? " if near else ""
+        raise UnknownNameError(
+            f"no grid is called {name!r}. {hint}Names: {', '.join(GRIDS)}; a tensor of times or a "
+            f"callable (steps, t_max) is a grid too."
+        )
+    function = GRIDS[name]
+    allowed = [key for key in inspect.signature(function).parameters if key not in _GIVEN]
+    for option in options:
+        if option not in allowed:
+            raise InvalidTypeError(
+                f"the grid {name!r} has no option {option!r}. It takes: "
+                f"{', '.join(allowed) or 'no options'}."
+            )
+    return function
+
+
+_GIVEN = ("steps", "t_max")
