@@ -16,7 +16,7 @@ from typing import Any, Generic, TypeVar, cast
 
 from precond_gm.errors import InvalidTypeError, PluginError, UnknownNameError
 
-__all__ = ["Entry", "Registry", "spec_of"]
+__all__ = ["Entry", "Registry", "scalar", "spec_of"]
 
 Part = TypeVar("Part")
 Factory = Callable[..., Part]
@@ -232,14 +232,31 @@ def spec_of(text: str) -> Any:
         >>> spec_of("whiten:shared=true+zuko.nsf")
         [('whiten', {'shared': True}), 'zuko.nsf']
     """
-    import yaml
 
     def one(item: str) -> Any:
         name, _, options = item.partition(":")
         if not options:
             return name
         pairs = (pair.partition("=") for pair in options.split(","))
-        return name, {key.strip(): yaml.safe_load(value) for key, _, value in pairs}
+        return name, {key.strip(): scalar(value) for key, _, value in pairs}
 
     items = [one(item) for item in text.split("+")]
     return items if len(items) > 1 else items[0]
+
+
+def scalar(text: str) -> Any:
+    """Read a YAML scalar; ``1e-3``, which YAML takes for text, is read as the number it means.
+
+    Example:
+        >>> scalar("1e-3"), scalar("true"), scalar("ot")
+        (0.001, True, 'ot')
+    """
+    import yaml
+
+    value = yaml.safe_load(text)
+    if isinstance(value, str):
+        try:
+            return float(value)
+        except ValueError:
+            return value
+    return value

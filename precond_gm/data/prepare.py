@@ -97,8 +97,8 @@ def prepare(
         x[start : start + step] = scaling.apply(x[start : start + step])
     label = None if raw.label is None else torch.from_numpy(raw.label[order])
     sizes = [len(parts[part]) for part in PARTS]
-    rows_of = x.split(sizes)
-    labels_of = label.split(sizes) if label is not None else (None, None, None)
+    rows_of = torch.split(x, sizes)
+    labels_of = torch.split(label, sizes) if label is not None else (None, None, None)
     train, validation, test = map(Batch, rows_of, labels_of)
     said_all = (*notes, *said)
     for note in said_all:

@@ -1,0 +1,1 @@
+"""Training: recipes, the loop, and the job that compares variants."""
