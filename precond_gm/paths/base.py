@@ -13,7 +13,7 @@ from precond_gm.numerics.noise import standard_normal
 from precond_gm.numerics.rows import expand
 from precond_gm.values import Coefficients, Pairing, PathSample, TargetKind
 
-__all__ = ["AbstractPath"]
+__all__ = ["AbstractPath", "standard_normal"]
 
 
 class AbstractPath(abc.ABC):

@@ -8,7 +8,11 @@ from precond_gm.solvers.integrate import Solution, integrate
 from precond_gm.solvers.ode import RK4, Euler, Heun, Midpoint
 from precond_gm.solvers.sde import EulerMaruyama, StochasticHeun
 
-REGISTRY: Registry[AbstractSolver] = Registry("precond_gm.solvers", "solver", AbstractSolver)
+REGISTRY: Registry[AbstractSolver] = Registry(
+    "precond_gm.solvers",
+    "solver",
+    AbstractSolver,  # type: ignore[type-abstract]
+)
 
 __all__ = [
     "REGISTRY",

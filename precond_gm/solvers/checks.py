@@ -6,6 +6,7 @@ import itertools
 import math
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from precond_gm.errors import IncompatiblePartsError, InvalidInputError, UnknownNameError
