@@ -10,7 +10,7 @@ import abc
 import inspect
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import torch
 from torch import Tensor, nn
@@ -81,17 +81,24 @@ class AbstractPreconditioner(nn.Module, abc.ABC):
         inverse_kind: Whether the inverse is a formula or an iteration.
         tolerance: Largest expected ``|T^-1(T(x)) - x|`` relative to ``|x|`` in float32, for a
             well-conditioned fit.
+        needs_fit: Whether the map must be fitted before it can be used.
         event_shape: Shape of a row, known once fitted.
         num_labels: Number of classes the map tells apart; None if it does not use labels.
     """
 
     inverse_kind: InverseKind
     tolerance: float = 1e-4
+    needs_fit: bool = True
 
     def __init__(self) -> None:
         super().__init__()
         self.event_shape: tuple[int, ...] | None = None
         self.num_labels: int | None = None
+        self.eval()
+
+    def train(self, mode: bool = True) -> Self:
+        """Stay in eval mode: a map does not change while a network is trained on it."""
+        return super().train(False)
 
     @abc.abstractmethod
     def fit(
@@ -122,8 +129,8 @@ class AbstractPreconditioner(nn.Module, abc.ABC):
 
     @property
     def is_fitted(self) -> bool:
-        """Whether the map has been fitted or loaded."""
-        return self.event_shape is not None
+        """Whether the map can be used: it has been fitted or loaded, or needs neither."""
+        return self.event_shape is not None or not self.needs_fit
 
     @property
     def options(self) -> dict[str, Any]:
@@ -138,12 +145,12 @@ class AbstractPreconditioner(nn.Module, abc.ABC):
             NotFittedError: Before ``fit``.
             InvalidInputError: Another event shape, or labels missing where the map needs them.
         """
-        if self.event_shape is None:
+        if not self.is_fitted:
             raise NotFittedError(
                 f"{type(self).__name__} is not fitted. Call fit(x, label) first, or "
                 f"flow.fit_preconditioner(x, label)."
             )
-        if tuple(rows.shape[1:]) != self.event_shape:
+        if self.event_shape is not None and tuple(rows.shape[1:]) != self.event_shape:
             raise InvalidInputError(
                 f"{type(self).__name__} was fitted on rows of shape {self.event_shape}; got "
                 f"{tuple(rows.shape[1:])}."

@@ -30,6 +30,7 @@ class Identity(AbstractPreconditioner):
     """
 
     inverse_kind = InverseKind.CLOSED_FORM
+    needs_fit = False
     tolerance = 0.0
 
     def fit(
