@@ -1,4 +1,4 @@
-"""One look for every figure: colours that colour-blind readers tell apart, light axes, no pyplot."""
+"""One look for every figure: colours that colour-blind readers tell apart, light axes."""
 
 from __future__ import annotations
 

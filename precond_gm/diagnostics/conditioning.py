@@ -1,0 +1,254 @@
+r"""Conditioning of Sigma_t = Cov(z_t): how long training takes, known before it starts.
+
+At fixed t, gradient descent on the regression loss contracts mode i of the error by
+``(1 - eta s_i)**k``, ``s_i`` the eigenvalues of Sigma_t. Modes with small ``s_i`` are slow *and*
+nearly invisible in the loss, which looks like a plateau. The condition number says by how much.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from precond_gm import couplings, paths, preconditioners
+from precond_gm.diagnostics.end_moments import EndMoments
+from precond_gm.diagnostics.ends import Ends, checked_rows, fitted_on_half, local_generator
+from precond_gm.errors import InvalidInputError
+from precond_gm.numerics.moments import Moments
+from precond_gm.numerics.rows import RowsLike
+from precond_gm.numerics.spectrum import (
+    condition_number,
+    effective_rank,
+    noise_count,
+    participation_ratio,
+)
+from precond_gm.paths.base import AbstractPath
+from precond_gm.values import AbstractReport
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+__all__ = ["ConditioningReport", "check_times", "conditioning", "from_moments"]
+
+ROWS_PER_DIMENSION = 10  # the smallest eigenvalue is then too small by about dim / rows = 10 %
+
+
+@dataclass(frozen=True)
+class ConditioningReport(AbstractReport):
+    """Spectrum of Sigma_t at every t, for all rows and for each label.
+
+    Attributes:
+        t: Times, shape ``times``.
+        eigenvalues: Of Sigma_t, ascending, shape ``times k``.
+        condition_number: Largest over smallest eigenvalue, shape ``times``; infinite where rows
+            or features leave a direction without variance.
+        effective_rank: ``exp`` of the spectrum's entropy, shape ``times``.
+        participation_ratio: ``trace**2 / sum of squares``, shape ``times``.
+        per_label: The same report within each label that has two rows or more.
+        num_samples: Rows behind the covariance.
+        is_reliable: Whether there are ten rows per dimension; with fewer, small eigenvalues are
+            too small by more than about a tenth, and the condition number too large.
+        noise_count: How many of the smallest eigenvalues at t = 1 spread no further than sampling
+            alone makes equal variances spread: their order and directions mean nothing.
+        notes: What the reader should know.
+    """
+
+    t: Tensor
+    eigenvalues: Tensor
+    condition_number: Tensor
+    effective_rank: Tensor
+    participation_ratio: Tensor
+    per_label: dict[int, ConditioningReport]
+    num_samples: int
+    is_reliable: bool
+    noise_count: int = 0
+    notes: tuple[str, ...] = ()
+
+    @property
+    def worst(self) -> float:
+        """Largest condition number over t."""
+        return float(self.condition_number.max())
+
+    @property
+    def worst_label(self) -> int | None:
+        """Label with the largest condition number: it sets the tail, averaging does not help."""
+        if not self.per_label:
+            return None
+        return max(self.per_label, key=lambda label: self.per_label[label].worst)
+
+    def as_metrics(self) -> dict[str, float]:
+        """Return the figures under ``conditioning/...``; an infinite one is left out."""
+        metrics = _metrics(self)
+        for label, report in self.per_label.items():
+            metrics |= {f"label_{label}/{name}": v for name, v in _metrics(report).items()}
+        return {f"conditioning/{name}": v for name, v in metrics.items() if math.isfinite(v)}
+
+    def plot(self) -> Figure:
+        """Draw condition number against t, the spectra, and effective rank against t."""
+        from precond_gm.plotting.conditioning import plot_conditioning
+
+        return plot_conditioning(
+            t=self.t,
+            eigenvalues=self.eigenvalues,
+            condition_number=self.condition_number,
+            effective_rank=self.effective_rank,
+            per_label={label: r.condition_number for label, r in self.per_label.items()},
+            noise_count=self.noise_count,
+        )
+
+
+def conditioning(
+    x: RowsLike,
+    label: Tensor | None = None,
+    *,
+    preconditioner: Any = None,
+    coupling: Any = "independent",
+    path: Any = "linear",
+    times: int | Tensor = 101,
+    source: Tensor | None = None,
+    batch_size: int = 256,
+    generator: torch.Generator | None = None,
+) -> ConditioningReport:
+    r"""Measure the conditioning of Sigma_t for every t from one pass over the data.
+
+    .. math::
+        \Sigma_t = \alpha^2 S_0 + \beta^2 S_1 + \alpha \beta (C + C^T) + \gamma^2 I
+
+    Everything is estimated once, in float64; every t follows by algebra. Without noise in the
+    estimate: with independent ends and an N(0, I) source nothing but S1 is estimated.
+
+    Args:
+        x: Data rows ``batch *event``, or an iterable of batches that can be read more than once.
+        label: Integer labels; inside the batches when ``x`` is an iterable.
+        preconditioner: Name, (name, options) or instance, applied first. One that is not fitted
+            is fitted on a random half of the rows and the report is about the other half.
+        coupling: Name or instance. Other couplings than the independent one are estimated from
+            one epoch of pairs.
+        path: Name or instance.
+        times: Number of equidistant times in [0, 1], or the times.
+        source: Rows of the source law in z; None is exactly N(0, I).
+        batch_size: Rows that the coupling pairs at once.
+        generator: Source of the noise, the shuffle and the split; None is a fixed seed.
+
+    Returns:
+        The report, with one per label when labels are given.
+
+    Raises:
+        InvalidInputError: NaN, a wrong label, fewer than two rows, times outside [0, 1].
+
+    References:
+        2603.02337.
+
+    Example:
+        >>> import torch
+        >>> x = torch.randn(500, 2, generator=torch.Generator().manual_seed(0)) * torch.tensor(
+        ...     [10.0, 0.1]
+        ... )
+        >>> report = conditioning(x, path="linear", times=3)
+        >>> [round(float(k)) for k in report.condition_number.log10()]
+        [0, 2, 4]
+    """
+    generator = local_generator(generator)
+    rows, the_coupling = checked_rows(x, label), couplings.REGISTRY.resolve(coupling)
+    the_path, t = paths.REGISTRY.resolve(path), check_times(times)
+    the_map = None if preconditioner is None else preconditioners.REGISTRY.resolve(preconditioner)
+    notes: tuple[str, ...] = ()
+    if the_map is not None and not the_map.is_fitted:
+        rows, label, note = fitted_on_half(the_map, rows, label, generator)
+        notes = (note,)
+    if the_coupling.needs_fit:
+        in_z = torch.cat([pair.z1 for pair in Ends(rows, label, the_map)])
+        the_coupling.fit(in_z, label, generator=generator)
+    ends = Ends(rows, label, the_map, the_coupling, source, batch_size, generator)
+    return from_moments(EndMoments.of(ends), the_path, t, notes=notes)
+
+
+def from_moments(
+    moments: EndMoments, path: AbstractPath, t: Tensor, *, notes: tuple[str, ...] = ()
+) -> ConditioningReport:
+    """Return the report of moments gathered elsewhere: in parts, or over several processes.
+
+    Args:
+        moments: Moments of the two ends, per label.
+        path: The path.
+        t: Times in [0, 1], shape ``times``.
+        notes: Passed on to the report.
+    """
+    pooled = moments.pooled
+    if pooled.count < 2:
+        raise InvalidInputError(
+            f"a covariance takes at least 2 rows; got {pooled.count}. Give more rows."
+        )
+    labels = [label for label in moments.per_label if label >= 0]
+    single = [label for label in labels if moments.per_label[label].count < 2]
+    if single:
+        notes = (*notes, f"no covariance within the labels {single}: they have one row each.")
+    per_label = {
+        label: _report(moments, moments.per_label[label], path, t)
+        for label in labels
+        if label not in single
+    }
+    return _report(moments, pooled, path, t, per_label=per_label, notes=notes)
+
+
+def check_times(times: int | Tensor) -> Tensor:
+    """Return times in float64: as given, or ``times`` equidistant ones.
+
+    Raises:
+        InvalidInputError: Fewer than two times asked for, or times outside [0, 1].
+    """
+    if not isinstance(times, Tensor):
+        if times < 2:
+            raise InvalidInputError(f"times is a number of at least 2 or a tensor; got {times}.")
+        return torch.linspace(0, 1, times, dtype=torch.float64)
+    t = times.detach().to("cpu", torch.float64)
+    if t.ndim != 1 or not t.numel() or not bool(((t >= 0) & (t <= 1)).all()):
+        raise InvalidInputError(
+            f"times is a one-dimensional tensor within [0, 1], t = 0 noise and t = 1 data; "
+            f"got shape {tuple(t.shape)}, values {t.flatten()[:3].tolist()} ..."
+        )
+    return t
+
+
+def _report(
+    moments: EndMoments,
+    rows: Moments,
+    path: AbstractPath,
+    t: Tensor,
+    *,
+    per_label: dict[int, ConditioningReport] | None = None,
+    notes: tuple[str, ...] = (),
+) -> ConditioningReport:
+    covariance = moments.covariance(rows)
+    values = covariance.spectrum(path.coefficients(t.to(rows.mean.device))).cpu()
+    return ConditioningReport(
+        t=t,
+        eigenvalues=values,
+        condition_number=condition_number(values),
+        effective_rank=effective_rank(values),
+        participation_ratio=participation_ratio(values),
+        per_label=per_label or {},
+        num_samples=rows.count,
+        is_reliable=rows.count >= ROWS_PER_DIMENSION * rows.dim,
+        noise_count=noise_count(values[-1], rows.count),
+        notes=notes,
+    )
+
+
+def _metrics(report: ConditioningReport) -> dict[str, float]:
+    worst = int(report.condition_number.argmax())
+    return {
+        "condition_number/max": float(report.condition_number[worst]),
+        "condition_number/t_of_max": float(report.t[worst]),
+        "condition_number/mean_log10": float(report.condition_number.log10().mean()),
+        "is_finite": float(torch.isfinite(report.condition_number).all()),
+        "effective_rank/min": float(report.effective_rank.min()),
+        "participation_ratio/min": float(report.participation_ratio.min()),
+        "noise_count": float(report.noise_count),
+        "is_reliable": float(report.is_reliable),
+        "num_samples": float(report.num_samples),
+    }
