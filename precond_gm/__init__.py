@@ -29,7 +29,9 @@ if TYPE_CHECKING:
         values,
     )
     from precond_gm.checkpoint import load, save
-    from precond_gm.flow import PreconditionedFlow, unwrapped, wrap
+    from precond_gm.flow.decorate import unwrapped
+    from precond_gm.flow.preconditioned import PreconditionedFlow
+    from precond_gm.flow.wrap import wrap
     from precond_gm.objectives import divergences, time_laws, weights
 
 __version__ = "0.1.0"

@@ -72,6 +72,7 @@ def save(flow: PreconditionedFlow, path: str | os.PathLike[str]) -> None:
             "base": stripped(flow.field.model.state_dict()),
             "preconditioner": flow.preconditioner.state_dict(),
             "coupling": flow.coupling.state_dict(),
+            "objective": flow.objective.state_dict(),
             "meta": {
                 "parts": {role: _described(REGISTRIES[role], part) for role, part in parts.items()},
                 "model": _described(models.REGISTRY, flow.field.model),
@@ -106,8 +107,8 @@ def load(
     if model is None:
         if meta["model"] is None:
             raise CheckpointError(
-                f"{path} holds a network that does not ship with the package. Build it and pass it: "
-                f"pg.load(path, model)."
+                f"{path} holds a network that does not ship with the package. Build it "
+                f"and pass it: pg.load(path, model)."
             )
         model = models.REGISTRY.resolve(meta["model"])
     described = {role: spec for role, spec in meta["parts"].items() if spec is not None}
@@ -132,6 +133,7 @@ def load(
             flow.preconditioner.build(tuple(meta["fitted_shape"]), meta["fitted_labels"])
         flow.preconditioner.load_state_dict(state["preconditioner"])
         flow.coupling.load_state_dict(state["coupling"])
+        flow.objective.load_state_dict(state["objective"])
     except (RuntimeError, KeyError) as error:
         raise CheckpointError(f"{path} does not fit the parts given: {error}") from error
     flow.preconditioner.requires_grad_(False).eval()
@@ -193,7 +195,7 @@ def read_state(path: str | os.PathLike[str], expected: str) -> dict[str, Any]:
     return state
 
 
-def _described(registry: Registry[Any], part: Any) -> tuple[str, dict[str, Any]] | None:
+def _described(registry: Registry[Any], part: Any) -> Any:
     try:
         return registry.describe(part)
     except UnknownNameError:

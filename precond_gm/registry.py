@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, Generic, TypeVar, cast
@@ -177,12 +177,16 @@ class Registry(Generic[Part]):
             f"@REGISTRY.register('a-name') or an entry point in the group {self.group!r}."
         )
 
-    def describe(self, part: Part) -> tuple[str, dict[str, Any]]:
-        """Return ``(name, options)`` from which ``resolve`` makes the part again (without its state).
+    def describe(self, part: Part) -> Any:
+        """Return ``(name, options)`` from which ``resolve`` makes the part again, unfitted.
+
+        A part that was combined from a list is iterable, and gives a list again.
 
         Raises:
             UnknownNameError: Its class, or that of a part inside it, is not in the registry.
         """
+        if self._combine is not None and isinstance(part, Iterable):
+            return [self.describe(item) for item in part]
         if dataclasses.is_dataclass(part):
             options = {f.name: getattr(part, f.name) for f in dataclasses.fields(part) if f.init}
         else:
@@ -224,7 +228,7 @@ def _owner(point: EntryPoint) -> str:
 
 
 def spec_of(text: str) -> Any:
-    """Read a part from the command line: ``whiten``, ``whiten+zuko.nsf``, ``name:key=value,key=value``.
+    """Read a part from the command line: ``whiten``, ``whiten+zuko.nsf``, ``name:key=value``.
 
     Values are read as YAML scalars, so ``sigma=1.5`` is a number and ``shared=true`` a boolean.
 

@@ -35,10 +35,11 @@ def decorate_class(cls: type[Module], build: Callable[[Module], nn.Module]) -> t
         return build(bare)
 
     def __reduce_ex__(self: Module, protocol: Any) -> Any:
-        return _bare, (type(self),), self.__getstate__()  # copies must not pass through __new__
+        state = object.__getstate__(self)
+        return _bare, (type(self),), state  # copies must not pass through __new__
 
     cls.__new__ = __new__  # type: ignore[method-assign, assignment]
-    cls.__reduce_ex__ = __reduce_ex__  # type: ignore[method-assign]
+    cls.__reduce_ex__ = __reduce_ex__  # type: ignore[method-assign, assignment]
     cls._precond_gm_decorated = cls  # type: ignore[attr-defined]
     return cls
 
@@ -62,9 +63,7 @@ def unwrapped(cls: type[Module]) -> Callable[..., Module]:
         ('PreconditionedFlow', 'Net')
     """
     if cls.__dict__.get("_precond_gm_decorated") is not cls:
-        raise InvalidTypeError(
-            f"{cls!r} is not decorated with precond_gm.wrap; call it directly."
-        )
+        raise InvalidTypeError(f"{cls!r} is not decorated with precond_gm.wrap; call it directly.")
 
     @functools.wraps(cls.__init__)
     def construct(*args: Any, **kwargs: Any) -> Module:

@@ -73,7 +73,7 @@ class PreconditionedFlow(nn.Module):
 
     def dynamics_of(self, field: FieldLike | None = None) -> FieldDynamics:
         """Return the dynamics of another field (an EMA, say) under this path and objective."""
-        return FieldDynamics(field or self.field, self.path, self.objective)
+        return FieldDynamics(self.field if field is None else field, self.path, self.objective)
 
     def fit_preconditioner(
         self,
@@ -168,15 +168,13 @@ class PreconditionedFlow(nn.Module):
             dtype=z1.dtype,
             generator=generator,
         )
-        point = self.path.sample(
-            pairing, t, target=self.objective.loss_space, generator=generator
-        )
-        prediction = (field or self.field)(t, point.z_t, point.label)
+        point = self.path.sample(pairing, t, target=self.objective.loss_space, generator=generator)
+        prediction = (self.field if field is None else field)(t, point.z_t, point.label)
         return self.objective(point, prediction)
 
     @property
     def t_max(self) -> float:
-        """Largest time drawn and reached: the path's own where its dynamics are predicted, else 1."""
+        """Largest time drawn and reached; below 1 only where the path's own dynamics are predicted."""
         return self.path.t_max if self.objective.prediction is self.path.kind else 1.0
 
     def sample(
@@ -229,12 +227,6 @@ class PreconditionedFlow(nn.Module):
         from precond_gm.flow.state import stripped
 
         self.field.model.load_state_dict(stripped(state_dict))
-
-    def train(self, mode: bool = True) -> PreconditionedFlow:
-        """Set the network's mode; a fitted map stays frozen in evaluation mode."""
-        super().train(mode)
-        self.preconditioner.eval()
-        return self
 
     def _see(self, x: RowsLike, label: Tensor | None) -> None:
         """Remember the event shape and the class frequencies of the training data."""

@@ -5,8 +5,7 @@ from __future__ import annotations
 import copy
 import functools
 import inspect
-from collections.abc import Callable
-from typing import Any, overload
+from typing import Any, TypeVar
 
 from torch import nn
 
@@ -19,13 +18,9 @@ from precond_gm.objectives import compose
 
 __all__ = ["wrap"]
 
+Part = TypeVar("Part")
 
-@overload
-def wrap(model: nn.Module, /, **parts: Any) -> PreconditionedFlow: ...
-@overload
-def wrap(model: None = None, /, **parts: Any) -> Callable[[Any], Any]: ...
-@overload
-def wrap(model: Callable[..., Any], /, **parts: Any) -> Any: ...
+
 def wrap(
     model: Any = None,
     /,
@@ -96,7 +91,10 @@ def wrap(
                 f"could not tell the classes apart. Give its forward an argument label, y or "
                 f"class_labels, or wrap without num_labels."
             )
-        take = (lambda part: part) if own else copy.deepcopy
+
+        def take(part: Part) -> Part:
+            return part if own else copy.deepcopy(part)
+
         pairing = couplings.REGISTRY.resolve(take(coupling))
         way = paths.REGISTRY.resolve(take(path))
         return PreconditionedFlow(

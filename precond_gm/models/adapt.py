@@ -1,4 +1,4 @@
-"""Call anyone's network as a field ``(t, z, label)``: arguments are matched by name, never by place.
+"""Call anyone's network as a field ``(t, z, label)``: arguments go by name, never by place.
 
 Networks of this field take ``(x, t, y)``, ``(t, x, y)``, keywords, or something else; a
 guess by position would train without an error and learn nothing. So names decide, and where they
@@ -69,9 +69,7 @@ PRESETS: dict[str, CallForm] = {
     "torchcfm-mlp": CallForm(join_time=True),
     "flow_matching": CallForm(keywords={"x": "x", "t": "t", "label": "label"}),
     "sit": CallForm(("x", "t", "label")),
-    "diffusers-unet2d": CallForm(
-        ("x", "t"), keywords={"label": "class_labels"}, time_scale=1000.0
-    ),
+    "diffusers-unet2d": CallForm(("x", "t"), keywords={"label": "class_labels"}, time_scale=1000.0),
     "diffusers-dit": CallForm(
         ("x",), keywords={"t": "timestep", "label": "class_labels"}, time_scale=1000.0
     ),
@@ -165,7 +163,9 @@ def _by_name(model: Any) -> CallForm:
             keywords[role] = parameter.name
     missing = {"t", "x"} - set(positional) - set(keywords)
     if missing:
-        raise InvalidTypeError(_ambiguous(model, f"no argument means {' or '.join(sorted(missing))}"))
+        raise InvalidTypeError(
+            _ambiguous(model, f"no argument means {' or '.join(sorted(missing))}")
+        )
     return CallForm(tuple(positional), keywords)
 
 

@@ -44,7 +44,7 @@ class AbstractReport(abc.ABC):
 
     @abc.abstractmethod
     def as_metrics(self) -> dict[str, float]:
-        """Return flat, finite floats under names that MLflow accepts (letters, digits, ``_-./``)."""
+        """Return flat floats under names that MLflow accepts: letters, digits, ``_ - . /``."""
 
     @abc.abstractmethod
     def plot(self) -> Figure:
