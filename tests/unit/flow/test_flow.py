@@ -44,7 +44,7 @@ def test_loss_is_the_hand_written_one() -> None:
 
 @pytest.mark.parametrize("path", ["linear", "brownian-bridge"])
 def test_x1_prediction_of_a_point_samples_that_point(path: str) -> None:
-    """A field that always says x1 = c must end in c. Oracle: c; the last step lands on it exactly."""
+    """A field that always says x1 = c must end in c. Oracle: c, where the last step lands."""
     c = torch.tensor([3.0, -2.0], dtype=torch.float64)
     flow = pg.wrap(Constant(c), path=path, prediction="x1", event_shape=(2,))
     drawn = flow.sample(8, steps=7, generator=seeded())
@@ -96,7 +96,7 @@ def test_labels_follow_the_fitted_frequencies() -> None:
     assert drawn is not None
     assert abs(int((drawn == 0).sum()) - 3000) < 5 * (4000 * 0.75 * 0.25) ** 0.5
     assert int((drawn == 2).sum()) == 0
-    with pytest.raises(InvalidInputError, match="label 2 .* never seen"):
+    with pytest.raises(InvalidInputError, match=r"label 2 .* never seen"):
         flow.sample(2, 2, steps=1)
     assert flow.sample(torch.tensor([1, 0]), steps=1).x.shape == (2, 2)
     assert flow.sample(2, 1, steps=1).label.tolist() == [1, 1]

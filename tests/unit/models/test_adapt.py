@@ -52,7 +52,7 @@ def test_arguments_are_matched_by_name(network: nn.Module) -> None:
 
 
 def test_torchcfm_preset() -> None:
-    """The U-Net of torchcfm calls forward(t, x, y=None, *args, **kwargs). Oracle: the factors of the roles."""
+    """The U-Net of torchcfm calls forward(t, x, y=None). Oracle: the factors of the roles."""
 
     class UNetModelWrapper(Recorder):
         def forward(self, t: Tensor, x: Tensor, y: Tensor | None = None, *args: object) -> Tensor:
