@@ -9,11 +9,17 @@ Three spaces of rows occur. Without noise (gamma = 0) the basis is ``(z0, z1)``.
 ``(z0, z1, gamma eps)``; two unknowns remain, so less can be converted. With noise and a standard
 normal source that is independent of the data, ``n = alpha z0 + gamma eps`` is one Gaussian and the
 basis is ``(n, z1)``: everything converts again.
+
+An entry of a row is a number where it is the same on every path, and a tensor where it depends on
+t. Entries of a prediction may be infinite at the ends (the drift at t = 1), and the conversion is
+finite all the same wherever its limit is.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 from torch import Tensor
@@ -22,9 +28,11 @@ from precond_gm.errors import IncompatiblePartsError
 from precond_gm.numerics.rows import expand
 from precond_gm.values import Coefficients, TargetKind
 
-__all__ = ["Affine", "check_conversion", "conversion"]
+__all__ = ["Affine", "check_conversion", "conversion", "noise_rate"]
 
-Row = tuple[Tensor, ...]
+Row = tuple["Tensor | float", ...]
+RowOf = Callable[[TargetKind, Coefficients], "Row | None"]
+_LARGE = 1e18  # its square is finite in float32
 
 
 @dataclass(frozen=True)
@@ -48,7 +56,7 @@ class Affine:
 def conversion(
     c: Coefficients, have: TargetKind, want: TargetKind, *, gaussian_source: bool = False
 ) -> Affine:
-    """Return the map from ``have`` to ``want`` at the times of ``c``.
+    """Return the map from ``have`` to ``want`` at the times of ``c``, without a look at values.
 
     Args:
         c: Coefficients of the path.
@@ -57,17 +65,22 @@ def conversion(
         gaussian_source: Whether the source is N(0, I) and independent of the data; the score
             exists on ODE paths, and noise paths convert fully, only then.
 
+    Returns:
+        The map; its scale is infinite at times where ``want`` does not follow from ``have``.
+
     Raises:
         IncompatiblePartsError: One of the two is not defined on this path.
+
+    Example:
+        >>> from precond_gm.paths import LinearPath
+        >>> c = LinearPath().coefficients(torch.tensor([0.0, 0.75]))
+        >>> conversion(c, TargetKind.X1, TargetKind.VELOCITY).scale
+        tensor([1., 4.])
     """
-    ones, zeros = torch.ones_like(c.alpha), torch.zeros_like(c.alpha)
     if have is want:
-        return Affine(ones, zeros)
-    rows, point = _basis(c, gaussian_source)
-    for kind in (have, want):
-        if kind not in rows:
-            raise IncompatiblePartsError(_undefined(kind, c.has_noise, gaussian_source))
-    return _solve(rows[have], rows[want], point)
+        return Affine(torch.ones_like(c.alpha), torch.zeros_like(c.alpha))
+    row, point = _basis(c, gaussian_source)
+    return _solve(_row(row, have, c), _row(row, want, c), point, like=c.alpha)
 
 
 def check_conversion(
@@ -83,11 +96,10 @@ def check_conversion(
     found = conversion(c, have, want, gaussian_source=gaussian_source)
     if have is want:
         return
-    rows, point = _basis(c, gaussian_source)
-    for a, b, p in zip(rows[have], rows[want], point, strict=True):
-        size = b.abs() + (found.scale * a).abs() + (found.shift * p).abs()
-        wrong = (found.scale * a + found.shift * p - b).abs() > 1e-5 * size
-        if bool(wrong.any()) or not bool(torch.isfinite(found.scale).all()):
+    row, point = _basis(c, gaussian_source)
+    for a, b, p in zip(_row(row, have, c), _row(row, want, c), point, strict=True):
+        parts = torch.stack([found.scale * a, found.shift * p, -b * torch.ones_like(c.alpha)])
+        if not bool((parts.sum(0).abs() <= 1e-5 * parts.abs().sum(0)).all()):
             raise IncompatiblePartsError(
                 f"{want.value} does not follow from {have.value} and z_t on this path: two "
                 f"posterior means are unknown and one was predicted. Train a second head (x0 or "
@@ -95,67 +107,98 @@ def check_conversion(
             )
 
 
-def _basis(c: Coefficients, gaussian_source: bool) -> tuple[dict[TargetKind, Row], Row]:
-    """Return the row of every kind that exists, and the row of ``z_t``."""
-    ones = torch.ones_like(c.alpha)
+def noise_rate(c: Coefficients) -> Tensor:
+    """Return ``gamma' / gamma``: the velocity's factor of ``gamma eps``; 0 where both vanish."""
+    return c.variance_slope / (2 * c.variance.clamp_min(torch.finfo(c.variance.dtype).tiny))
+
+
+def _basis(c: Coefficients, gaussian_source: bool) -> tuple[RowOf, Row]:
+    """Return the function from kinds to their rows, and the row of ``z_t``."""
     if c.has_noise and gaussian_source:
-        return _merged(c), (ones, c.beta)
+        return _merged, (1.0, c.beta)
     if c.has_noise:
-        return _full(c), (c.alpha, c.beta, ones)
-    return _noiseless(c, gaussian_source), (c.alpha, c.beta)
+        return _full, (c.alpha, c.beta, 1.0)
+    return (_noiseless_gaussian if gaussian_source else _noiseless), (c.alpha, c.beta)
 
 
-def _noiseless(c: Coefficients, gaussian_source: bool) -> dict[TargetKind, Row]:
-    ones, zeros = torch.ones_like(c.alpha), torch.zeros_like(c.alpha)
-    rows: dict[TargetKind, Row] = {
-        TargetKind.X1: (zeros, ones),
-        TargetKind.X0: (ones, zeros),
-        TargetKind.VELOCITY: (c.alpha_slope, c.beta_slope),
-    }
-    if gaussian_source:
-        rows[TargetKind.SCORE] = (-1 / c.alpha, zeros)
-    return rows
+def _row(row: RowOf, kind: TargetKind, c: Coefficients) -> Row:
+    found = row(kind, c)
+    if found is None:
+        raise IncompatiblePartsError(_undefined(kind, c.has_noise))
+    return found
 
 
-def _full(c: Coefficients) -> dict[TargetKind, Row]:
-    ones, zeros = torch.ones_like(c.alpha), torch.zeros_like(c.alpha)
-    rows: dict[TargetKind, Row] = {
-        TargetKind.X1: (zeros, ones, zeros),
-        TargetKind.X0: (ones, zeros, zeros),
-        TargetKind.NOISE: (zeros, zeros, c.variance.rsqrt()),
-        TargetKind.SCORE: (zeros, zeros, -1 / c.variance),
-        TargetKind.VELOCITY: (c.alpha_slope, c.beta_slope, c.variance_slope / (2 * c.variance)),
-    }
-    if c.drift_rate is not None:
-        rows[TargetKind.DRIFT] = (c.alpha_slope, c.beta_slope, c.drift_rate)
-    return rows
+def _noiseless(kind: TargetKind, c: Coefficients) -> Row | None:
+    if kind is TargetKind.X1:
+        return 0.0, 1.0
+    if kind is TargetKind.X0:
+        return 1.0, 0.0
+    if kind is TargetKind.VELOCITY:
+        return c.alpha_slope, c.beta_slope
+    return None
 
 
-def _merged(c: Coefficients) -> dict[TargetKind, Row]:
-    ones, zeros = torch.ones_like(c.alpha), torch.zeros_like(c.alpha)
+def _noiseless_gaussian(kind: TargetKind, c: Coefficients) -> Row | None:
+    return (-1 / c.alpha, 0.0) if kind is TargetKind.SCORE else _noiseless(kind, c)
+
+
+def _full(kind: TargetKind, c: Coefficients) -> Row | None:
+    if kind is TargetKind.X1:
+        return 0.0, 1.0, 0.0
+    if kind is TargetKind.X0:
+        return 1.0, 0.0, 0.0
+    if kind is TargetKind.NOISE:
+        return 0.0, 0.0, c.variance.rsqrt()
+    if kind is TargetKind.SCORE:
+        return 0.0, 0.0, -1 / c.variance
+    if kind is TargetKind.VELOCITY:
+        return c.alpha_slope, c.beta_slope, noise_rate(c)
+    return None if c.drift_rate is None else (c.alpha_slope, c.beta_slope, c.drift_rate)
+
+
+def _merged(kind: TargetKind, c: Coefficients) -> Row | None:
+    if kind is TargetKind.X1:
+        return 0.0, 1.0
     total = c.alpha.square() + c.variance  # variance of n
+    if kind is TargetKind.X0:
+        return c.alpha / total, 0.0
+    if kind is TargetKind.NOISE:
+        return c.variance.sqrt() / total, 0.0
+    if kind is TargetKind.SCORE:
+        return -1 / total, 0.0
     half_slope = c.alpha * c.alpha_slope + c.variance_slope / 2
-    rows: dict[TargetKind, Row] = {
-        TargetKind.X1: (zeros, ones),
-        TargetKind.X0: (c.alpha / total, zeros),
-        TargetKind.NOISE: (c.variance.sqrt() / total, zeros),
-        TargetKind.SCORE: (-1 / total, zeros),
-        TargetKind.VELOCITY: (half_slope / total, c.beta_slope),
-    }
-    if c.drift_rate is not None:
-        drift_slope = half_slope - c.diffusion**2 / 2
-        rows[TargetKind.DRIFT] = (drift_slope / total, c.beta_slope)
-    return rows
+    if kind is TargetKind.VELOCITY:
+        return half_slope / total, c.beta_slope
+    if c.drift_rate is None:
+        return None
+    return (half_slope - c.diffusion**2 / 2) / total, c.beta_slope
 
 
-def _solve(have: Row, want: Row, point: Row) -> Affine:
-    """Solve ``want = scale * have + shift * point`` from its last two coordinates."""
-    (h0, h1), (w0, w1), (p0, p1) = have[-2:], want[-2:], point[-2:]
-    det = h1 * p0 - h0 * p1
+def _solve(have: Row, want: Row, point: Row, *, like: Tensor) -> Affine:
+    """Solve ``want = scale * have + shift * point`` in the last two coordinates."""
+    entry = _shared_entry(have, want)
+    if entry is not None:  # multiples of each other: z_t is not needed, even where it is parallel
+        return Affine(want[entry] / have[entry] * torch.ones_like(like), torch.zeros_like(like))
+    (h0, h1), (w0, w1), (p0, p1) = map(_bounded, have[-2:]), want[-2:], point[-2:]
+    det = cast("Tensor", h1 * p0 - h0 * p1)  # an entry of the point is a tensor
     return Affine((w1 * p0 - w0 * p1) / det, (h1 * w0 - h0 * w1) / det)
 
 
-def _undefined(kind: TargetKind, noisy: bool, gaussian_source: bool) -> str:
+def _bounded(entry: Tensor | float) -> Tensor | float:
+    """Bound what is infinite at an end, so that quotients of it reach their limit there."""
+    return entry.clamp(-_LARGE, _LARGE) if isinstance(entry, Tensor) else entry
+
+
+def _shared_entry(have: Row, want: Row) -> int | None:
+    """Return the only entry of both rows that is not identically zero, if it is the same one."""
+    entries = [
+        [i for i, value in enumerate(row) if isinstance(value, Tensor) or value != 0]
+        for row in (have, want)
+    ]
+    return entries[0][0] if entries[0] == entries[1] and len(entries[0]) == 1 else None
+
+
+def _undefined(kind: TargetKind, noisy: bool) -> str:
     if kind is TargetKind.NOISE:
         return "noise is not defined on a path with gamma = 0. Predict x0 or x1 instead."
     if kind is TargetKind.DRIFT:

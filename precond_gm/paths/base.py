@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from precond_gm.errors import IncompatiblePartsError
+from precond_gm.numerics.conversion import noise_rate
 from precond_gm.numerics.noise import standard_normal
 from precond_gm.numerics.rows import expand
 from precond_gm.values import Coefficients, Pairing, PathSample, TargetKind
@@ -92,7 +93,7 @@ class AbstractPath(abc.ABC):
             velocity = expand(c.alpha_slope, z1) * z0 + expand(c.beta_slope, z1) * z1
             if noise is None:
                 return velocity
-            return velocity + expand(c.variance_slope / (2 * c.variance.sqrt()), z1) * noise
+            return velocity + expand(noise_rate(c) * c.variance.sqrt(), z1) * noise
         if noise is None:
             raise IncompatiblePartsError(
                 f"{kind.value} is not defined on {self!r}, which has no noise of its own "
