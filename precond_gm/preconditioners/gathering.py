@@ -16,10 +16,11 @@ from precond_gm.errors import InvalidInputError
 from precond_gm.numerics.rows import RowsLike, batches, check_label, check_rows
 from precond_gm.values import Batch
 
-__all__ = ["HELD_OUT", "Gathered", "Statistic", "gather", "held_out_mask", "split"]
+__all__ = ["HELD_OUT", "Gathered", "Statistic", "gather", "held_out_mask", "sample", "split"]
 
 HELD_OUT = 0.1  # share of rows on which a fit is judged
 KEPT_NUMBERS = 2**26  # held-out rows kept for the report: at most 256 MiB in float32
+SAMPLED_NUMBERS = 2**29  # rows kept for a flow: at most 2 GiB in float32
 
 
 class Statistic(Protocol):
@@ -93,6 +94,35 @@ def split(batch: Batch, generator: torch.Generator | None = None) -> tuple[Batch
     return _pick(batch, ~mask), _pick(batch, mask)
 
 
+def sample(
+    x: RowsLike,
+    label: Tensor | None = None,
+    *,
+    num_labels: int | None = None,
+    generator: torch.Generator,
+) -> tuple[Batch, int | None]:
+    """Keep rows for a flow, thinned at random if they do not fit into memory; check them.
+
+    Returns:
+        The rows, and the number of labels (None without labels).
+
+    Raises:
+        InvalidInputError: As for ``gather``.
+    """
+    kept = _Reservoir(generator, SAMPLED_NUMBERS)
+    largest = -1
+    event_shape: tuple[int, ...] | None = None
+    labelled: bool | None = None
+    for batch in batches(x, label):
+        event_shape, labelled = _check(batch, event_shape, labelled, num_labels)
+        largest = max(largest, -1 if batch.label is None else int(batch.label.max()))
+        kept.add(batch, spare=batch)
+    rows = kept.rows() if event_shape is not None else None
+    if rows is None or rows.x.shape[0] < 2:
+        raise InvalidInputError(_too_few(0 if rows is None else rows.x.shape[0]))
+    return rows, (num_labels or largest + 1) if labelled else None
+
+
 def gather(
     x: RowsLike,
     label: Tensor | None,
@@ -121,21 +151,14 @@ def gather(
     labelled: bool | None = None
     count = 0
     for batch in batches(x, label):
-        check_rows(batch.x, event_shape=event_shape)
-        check_label(batch.label, batch.x.shape[0], num_labels=num_labels)
-        if labelled is not None and labelled != (batch.label is not None):
-            raise InvalidInputError("some batches carry labels and some do not. Give all or none.")
-        event_shape, labelled = tuple(batch.x.shape[1:]), batch.label is not None
+        event_shape, labelled = _check(batch, event_shape, labelled, num_labels)
         count += batch.x.shape[0]
         mask = held_out_mask(batch.x.shape[0], generator).to(batch.x.device)
         for side, where in zip(sides, (~mask, mask), strict=True):
             _measure(side, _pick(batch, where), measure)
         kept.add(_pick(batch, mask), spare=batch)
     if event_shape is None or count < 2:
-        raise InvalidInputError(
-            f"fitting needs at least 2 rows, got {count}. An iterator can be read only once: "
-            f"pass a list or a DataLoader."
-        )
+        raise InvalidInputError(_too_few(count))
     seen = 1 + max((*sides[0], *sides[1]))
     fitted, held = sides if sides[0] else (sides[1], {})
     labels = range(num_labels or seen) if labelled else range(1)
@@ -152,8 +175,9 @@ def gather(
 class _Reservoir:
     """Keeps a thinned, unbiased sample of a stream within a fixed memory."""
 
-    def __init__(self, generator: torch.Generator) -> None:
+    def __init__(self, generator: torch.Generator, numbers: int = KEPT_NUMBERS) -> None:
         self._generator = generator
+        self._numbers = numbers
         self._parts: list[Batch] = []
         self._share = 1.0
         self._spare: Batch | None = None
@@ -161,7 +185,7 @@ class _Reservoir:
     def add(self, batch: Batch, spare: Batch) -> None:
         self._spare = self._spare or spare
         self._parts.append(self._thin(batch, self._share))
-        while sum(part.x.numel() for part in self._parts) > KEPT_NUMBERS:
+        while sum(part.x.numel() for part in self._parts) > self._numbers:
             self._parts = [self._thin(part, 0.5) for part in self._parts]
             self._share /= 2
 
@@ -180,6 +204,24 @@ class _Reservoir:
             batch.x.shape[0], generator=self._generator, device=self._generator.device
         )
         return _pick(batch, (draw < share).to(batch.x.device))
+
+
+def _check(
+    batch: Batch, event_shape: tuple[int, ...] | None, labelled: bool | None, num_labels: int | None
+) -> tuple[tuple[int, ...], bool]:
+    """Check one batch against those before it."""
+    check_rows(batch.x, event_shape=event_shape)
+    check_label(batch.label, batch.x.shape[0], num_labels=num_labels)
+    if labelled is not None and labelled != (batch.label is not None):
+        raise InvalidInputError("some batches carry labels and some do not. Give all or none.")
+    return tuple(batch.x.shape[1:]), batch.label is not None
+
+
+def _too_few(count: int) -> str:
+    return (
+        f"fitting needs at least 2 rows, got {count}. An iterator can be read only once: pass a "
+        f"list or a DataLoader."
+    )
 
 
 def _measure(side: dict[int, S], batch: Batch, measure: Callable[[Tensor], S]) -> None:
