@@ -15,6 +15,8 @@ __all__ = [
     "InvalidTypeError",
     "NonFiniteError",
     "NotFittedError",
+    "ObjectiveWarning",
+    "ObjectiveWarning",
     "PluginError",
     "PrecondError",
     "SingularCellWarning",
@@ -71,5 +73,13 @@ class TrackingError(PrecondError, ConnectionError):
     """The tracking store cannot be reached or written."""
 
 
-class SingularCellWarning(UserWarning):
+class ObjectiveWarning(UserWarning):
+    """An objective is legitimate only in part, or not what its user may think it is."""
+
+
+class SingularCellWarning(ObjectiveWarning):
     """A prediction is trained in a loss space whose implied weight is unbounded in t."""
+
+
+class ObjectiveWarning(UserWarning):
+    """An objective is legal but costs something: no Bregman divergence, an emphasis that vanishes."""
