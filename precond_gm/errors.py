@@ -16,7 +16,6 @@ __all__ = [
     "NonFiniteError",
     "NotFittedError",
     "ObjectiveWarning",
-    "ObjectiveWarning",
     "PluginError",
     "PrecondError",
     "SingularCellWarning",
@@ -74,12 +73,8 @@ class TrackingError(PrecondError, ConnectionError):
 
 
 class ObjectiveWarning(UserWarning):
-    """An objective is legitimate only in part, or not what its user may think it is."""
+    """An objective is legal, but costs something or is not what its user may think it is."""
 
 
 class SingularCellWarning(ObjectiveWarning):
     """A prediction is trained in a loss space whose implied weight is unbounded in t."""
-
-
-class ObjectiveWarning(UserWarning):
-    """An objective is legal but costs something: no Bregman divergence, an emphasis that vanishes."""

@@ -1,7 +1,21 @@
 """Objectives: prediction x loss space x divergence x weight x time law, composed freely."""
 
+from precond_gm.objectives.binary import BitLogits, fair_bit_logit
 from precond_gm.objectives.compose import compose, kind_of
+from precond_gm.objectives.exchange import Reweighted, as_time_law, as_weight, with_time_law
 from precond_gm.objectives.implied import ImpliedWeight, implied_weight
 from precond_gm.objectives.objective import Objective
 
-__all__ = ["ImpliedWeight", "Objective", "compose", "implied_weight", "kind_of"]
+__all__ = [
+    "BitLogits",
+    "ImpliedWeight",
+    "Objective",
+    "Reweighted",
+    "as_time_law",
+    "as_weight",
+    "compose",
+    "fair_bit_logit",
+    "implied_weight",
+    "kind_of",
+    "with_time_law",
+]

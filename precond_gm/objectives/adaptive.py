@@ -13,5 +13,11 @@ class AbstractAdaptive(nn.Module, abc.ABC):
     """A weight or time law with running statistics, kept as buffers."""
 
     @abc.abstractmethod
-    def observe(self, t: Tensor, per_row: Tensor) -> None:
-        """Learn from one batch of losses before weighting; called in training mode only."""
+    def observe(self, t: Tensor, per_row: Tensor, loss: Tensor) -> None:
+        """Learn from one batch, in training mode only.
+
+        Args:
+            t: Times of the rows.
+            per_row: Divergence of each row before weighting.
+            loss: The same after weighting.
+        """

@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import warnings
+import inspect
 from typing import Any
 
-from precond_gm.errors import (
-    IncompatiblePartsError,
-    InvalidInputError,
-    SingularCellWarning,
-)
+from precond_gm.errors import InvalidInputError
 from precond_gm.objectives import divergences, time_laws, weights
-from precond_gm.objectives.ends import behaviour
-from precond_gm.objectives.implied import ImpliedWeight, PathLike, implied_weight
+from precond_gm.objectives.checks import check_objective
+from precond_gm.objectives.implied import PathLike, implied_weight
 from precond_gm.objectives.objective import Objective
-from precond_gm.objectives.weights.base import AbstractWeight
 from precond_gm.values import TargetKind
 
 __all__ = ["compose", "kind_of"]
@@ -61,11 +56,13 @@ def compose(
         strict: Refuse a cell whose effective weight is unbounded instead of warning.
 
     Raises:
-        IncompatiblePartsError: The cell does not exist on this path, or is singular under
-            ``strict``.
+        IncompatiblePartsError: The cell does not exist on this path; the divergence cannot judge
+            in this space; a hole in weight or time law; a singular cell under ``strict``.
+        InvalidInputError: A weight that is negative or infinite.
 
     Warns:
         SingularCellWarning: The effective weight is unbounded in t.
+        ObjectiveWarning: Legal, but costly; the text says what it costs.
 
     Example:
         >>> from precond_gm.paths import LinearPath
@@ -78,31 +75,18 @@ def compose(
     objective = Objective(
         have,
         want,
-        divergences.REGISTRY.resolve(divergence),
-        weights.REGISTRY.resolve(weight),
+        divergences.REGISTRY.resolve(
+            divergences.UserDivergence(divergence) if _is_function(divergence) else divergence
+        ),
+        weights.REGISTRY.resolve(weights.UserWeight(weight) if _is_function(weight) else weight),
         time_laws.REGISTRY.resolve(time_law),
         gaussian_source=gaussian_source,
     )
     implied = implied_weight(path, have, want, gaussian_source)
-    _check_singular(implied, objective.weight, strict)
+    check_objective(objective, implied, strict=strict)
     return objective
 
 
-def _check_singular(implied: ImpliedWeight, weight: AbstractWeight, strict: bool) -> None:
-    """Warn of, or refuse, an effective weight ``implied(t) w(t)`` without a bound."""
-    if implied.is_aligned:
-        return
-    effective = behaviour(
-        lambda t: (implied(t) * weight(t, implied.path.coefficients(t)).to(t.dtype)).log()
-    )
-    if effective.is_bounded:
-        return
-    have, want = implied.prediction.value, implied.loss_space.value
-    text = (
-        f"{have}-prediction with {want}-loss on {implied.path!r} multiplies the error of {have} by "
-        f"{implied.formula}, which is unbounded. The aligned alternative is "
-        f"prediction={have!r}, loss_space={have!r}; a weight that cancels the growth also works."
-    )
-    if strict:
-        raise IncompatiblePartsError(text)
-    warnings.warn(text, SingularCellWarning, stacklevel=3)
+def _is_function(part: Any) -> bool:
+    """Whether a part is a bare function of the user's own, not an instance of a part."""
+    return inspect.isroutine(part)

@@ -16,6 +16,8 @@ from precond_gm.values import LossTerms, PathSample, TargetKind
 
 __all__ = ["Objective"]
 
+UNIT = Constant()
+
 
 class Objective(nn.Module):
     r"""Prediction x loss space x divergence x weight x time law.
@@ -93,16 +95,18 @@ class Objective(nn.Module):
             prediction = convert(prediction, sample.z_t)
         divergence = self.divergence.at(sample.t, sample.z_t)
         per_row = divergence(sample.target, prediction)
-        terms = self._weighted(sample, per_row)
+        weight = None if self.weight == UNIT else self.weight(sample.t, sample.coefficients)
         if self.training:
-            for part in self.children():
-                if isinstance(part, AbstractAdaptive):
-                    part.observe(sample.t, per_row.detach())
-        return terms
+            self._observe(sample.t, per_row.detach(), weight)
+        return self._terms(sample, per_row, weight)
 
     def mean(self, output: Tensor) -> Tensor:
         """Turn the network's output into the mean it stands for (logits into values, say)."""
         return self.divergence.mean(output)
+
+    def finish(self, mean: Tensor) -> Tensor:
+        """Turn means at t = 1 into states that exist: bits, or classes; the same on R^d."""
+        return self.divergence.finish(mean)
 
     def draw_times(
         self,
@@ -123,14 +127,20 @@ class Objective(nn.Module):
             f"divergence={self.divergence}, weight={self.weight}, time_law={self.time_law}"
         )
 
-    def _weighted(self, sample: PathSample, per_row: Tensor) -> LossTerms:
-        if isinstance(self.weight, Constant) and sample.weight is None:
-            return LossTerms(per_row.mean(), per_row, torch.ones_like(per_row))
-        weight = self.weight(sample.t, sample.coefficients)
-        if sample.weight is not None:
-            weight = weight * sample.weight
-        loss = weight * per_row
+    def _observe(self, t: Tensor, per_row: Tensor, weight: Tensor | None) -> None:
+        """Let adaptive parts learn from one batch."""
+        for part in self.children():
+            if isinstance(part, AbstractAdaptive):
+                part.observe(t, per_row, per_row if weight is None else per_row * weight.detach())
+
+    def _terms(self, sample: PathSample, per_row: Tensor, weight: Tensor | None) -> LossTerms:
+        """Average the rows with every factor that there is, and no operation for one that is not."""
+        for factor in (self.time_law.importance(sample.t), sample.weight):
+            if factor is not None:
+                weight = factor if weight is None else weight * factor
+        loss = per_row if weight is None else weight * per_row
         penalty = self.weight.penalty(sample.t)
         if penalty is not None:
             loss = loss + penalty
+        weight = torch.ones_like(per_row) if weight is None else weight
         return LossTerms(loss.mean(), per_row, weight)

@@ -50,6 +50,10 @@ class AbstractDivergence(abc.ABC):
         """Undo ``mean``."""
         return mean
 
+    def finish(self, mean: Tensor) -> Tensor:
+        """Turn means at t = 1 into states that exist; on R^d they are states already."""
+        return mean
+
     def at(self, t: Tensor, z: Tensor) -> AbstractDivergence:
         """Return the divergence at these times and points: itself unless it depends on them."""
         return self

@@ -1,7 +1,11 @@
 """Time laws: how often each t is drawn in training."""
 
-from precond_gm.objectives.time_laws.base import AbstractTimeLaw, Sampling
-from precond_gm.objectives.time_laws.uniform import Uniform
+from precond_gm.objectives.time_laws.adaptive import Adaptive
+from precond_gm.objectives.time_laws.base import AbstractTimeLaw, FixedTimeLaw, Sampling
+from precond_gm.objectives.time_laws.logit_normal import EDM, JiT, LogitNormal
+from precond_gm.objectives.time_laws.shapes import Shifted, UShaped
+from precond_gm.objectives.time_laws.table import Beta, Tabulated
+from precond_gm.objectives.time_laws.uniform import Grid, Uniform
 from precond_gm.registry import Registry
 
 REGISTRY: Registry[AbstractTimeLaw] = Registry(
@@ -10,4 +14,19 @@ REGISTRY: Registry[AbstractTimeLaw] = Registry(
     AbstractTimeLaw,  # type: ignore[type-abstract]
 )
 
-__all__ = ["REGISTRY", "AbstractTimeLaw", "Sampling", "Uniform"]
+__all__ = [
+    "EDM",
+    "REGISTRY",
+    "AbstractTimeLaw",
+    "Adaptive",
+    "Beta",
+    "FixedTimeLaw",
+    "Grid",
+    "JiT",
+    "LogitNormal",
+    "Sampling",
+    "Shifted",
+    "Tabulated",
+    "UShaped",
+    "Uniform",
+]

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from precond_gm.errors import InvalidInputError
 
-__all__ = ["AbstractTimeLaw", "Sampling", "uniforms"]
+__all__ = ["AbstractTimeLaw", "FixedTimeLaw", "Sampling", "check_sampling", "uniforms"]
 
 Sampling = Literal["iid", "stratified", "low-discrepancy"]
 SAMPLINGS = ("iid", "stratified", "low-discrepancy")
@@ -45,27 +45,17 @@ def uniforms(
     return ((start + torch.arange(n, device=home, dtype=dtype) / n) % 1.0).to(device)
 
 
-@dataclass(frozen=True)
 class AbstractTimeLaw(abc.ABC):
     """Law of t in training: quantile function, distribution function and log-density.
 
-    Args:
+    Attributes:
         sampling: How a batch is drawn: ``iid``, ``stratified`` or ``low-discrepancy``. All three
             have the same law for every row; the last two have less variance over the batch.
-
-    Attributes:
         is_discrete: Whether only finitely many times are drawn.
     """
 
+    sampling: Sampling = "iid"
     is_discrete: ClassVar[bool] = False
-
-    sampling: Sampling = field(default="iid", kw_only=True)
-
-    def __post_init__(self) -> None:
-        if self.sampling not in SAMPLINGS:
-            raise InvalidInputError(
-                f"sampling is one of {', '.join(SAMPLINGS)}; got {self.sampling!r}."
-            )
 
     @abc.abstractmethod
     def quantile(self, u: Tensor) -> Tensor:
@@ -103,3 +93,31 @@ class AbstractTimeLaw(abc.ABC):
             u = u * self.cdf(torch.full((), t_max, device=u.device, dtype=dtype))
         tiny = torch.finfo(dtype).eps
         return self.quantile(u).clamp(tiny, min(t_max, 1 - tiny))
+
+    def importance(self, t: Tensor) -> Tensor | None:
+        """Return a factor of each row that undoes the emphasis of the law; None for no factor."""
+        return None
+
+
+@dataclass(frozen=True)
+class FixedTimeLaw(AbstractTimeLaw):
+    """A time law without state: a frozen dataclass of its options.
+
+    Args:
+        sampling: How a batch is drawn: ``iid``, ``stratified`` or ``low-discrepancy``.
+    """
+
+    sampling: Sampling = field(default="iid", kw_only=True)
+
+    def __post_init__(self) -> None:
+        check_sampling(self.sampling)
+
+
+def check_sampling(sampling: str) -> None:
+    """Check the name of a way of sampling.
+
+    Raises:
+        InvalidInputError: No such way.
+    """
+    if sampling not in SAMPLINGS:
+        raise InvalidInputError(f"sampling is one of {', '.join(SAMPLINGS)}; got {sampling!r}.")

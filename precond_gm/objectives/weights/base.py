@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+
 from torch import Tensor
 
 from precond_gm.values import Coefficients
