@@ -10,9 +10,10 @@ import torch
 from torch import Tensor
 
 from precond_gm.errors import InvalidInputError, NonFiniteError
+from precond_gm.numerics.grid import check_times
 from precond_gm.numerics.noise import standard_normal
 from precond_gm.solvers.base import AbstractSolver, euler_step
-from precond_gm.solvers.checks import check_diffusion, check_noise, check_times
+from precond_gm.solvers.checks import check_diffusion, check_noise
 from precond_gm.values import Dynamics
 
 __all__ = ["Solution", "integrate"]

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from precond_gm.errors import InvalidInputError, InvalidTypeError, UnknownNameError
-from precond_gm.solvers.checks import check_times
+from precond_gm.numerics.grid import check_times
 from precond_gm.solvers.grids.standard import uniform
 
 __all__ = ["GRIDS", "GridLike", "make"]
