@@ -1,0 +1,140 @@
+"""The figures of a report, as text that stands inside the page."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from precond_gm.plotting.comparison import (
+    plot_condition,
+    plot_recovery,
+    plot_spectra,
+    plot_steps,
+)
+from precond_gm.plotting.samples import plot_rows
+from precond_gm.plotting.training import plot_losses
+from precond_gm.report.tables import Table
+from precond_gm.training.results import Comparison
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+__all__ = ["Picture", "embed", "pictures_of"]
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A figure in the page.
+
+    Attributes:
+        name: File name without ending, for the copy among the artifacts.
+        title: Heading.
+        text: What is to be seen, and how to read it.
+        draw: Makes the figure.
+    """
+
+    name: str
+    title: str
+    text: str
+    draw: Callable[[], Figure]
+
+
+def pictures_of(comparison: Comparison, table: Table) -> list[Picture]:
+    """Return the figures of a job, in the order of the page."""
+    names = [name for name in table.variants if comparison.of(name)]
+    first = {name: comparison.of(name)[0] for name in names}
+    labels = list(comparison.data["label_names"])
+    wide = first[names[0]].conditioning
+    found = [
+        Picture(
+            "condition",
+            "Condition number against t",
+            "How unevenly the directions of z_t are scaled, from noise (t = 0) to data (t = 1). "
+            "Gradient descent is slow in the small directions, and their errors hardly show in "
+            "the loss. One is best. First seed.",
+            lambda: plot_condition({n: first[n].conditioning for n in names}, labels),
+        ),
+        Picture(
+            "recovery",
+            "Variance recovered, direction by direction",
+            "Each point is an eigen-direction of the real data. Below the line the model makes "
+            "too little variance there, above it too much. Bars are intervals within a run; all "
+            "seeds are drawn.",
+            lambda: plot_recovery({n: [r.recovery for r in comparison.of(n)] for n in names}),
+        ),
+        Picture(
+            "samples",
+            "Samples beside real rows",
+            f"Real rows are from the test part. Samples: first seed, "
+            f"{max(comparison.recipe['sample_steps'])} solver steps"
+            + (", one column per label." if labels else "."),
+            lambda: plot_rows(
+                {"real": (comparison.real, comparison.real_label)}
+                | {n: (first[n].samples, first[n].sample_label) for n in names},
+                labels,
+            ),
+        ),
+        Picture(
+            "steps",
+            "Distance by solver steps",
+            "Sliced W2 to held-out rows, mean over seeds with 95 % interval. The dashed line is "
+            "what real rows themselves reach at this sample size: nothing below it is real.",
+            lambda: plot_steps(*_distances(table)),
+        ),
+        Picture(
+            "losses",
+            "Losses",
+            "Each variant is trained in its own coordinates, so the heights of different panels "
+            "must not be compared.",
+            lambda: plot_losses(
+                {n: [r.train_loss for r in comparison.of(n)] for n in names},
+                {n: [r.validation_loss for r in comparison.of(n)] for n in names},
+            ),
+        ),
+    ]
+    if len(wide["spectrum"]) > 1:
+        found.insert(
+            1,
+            Picture(
+                "spectra",
+                "Spectra before and after",
+                "Eigenvalues of the covariance of all training rows in the coordinates that the "
+                "network is trained in. Flat is good.",
+                lambda: plot_spectra({n: first[n].conditioning["spectrum"] for n in names}),
+            ),
+        )
+    return found
+
+
+def embed(figure: Figure, *, sharp: bool = True) -> str:
+    """Return a data address: SVG for lines, PNG for pictures of many pixels."""
+    buffer = io.BytesIO()
+    if sharp:
+        figure.savefig(buffer, format="svg", metadata={"Date": None})
+        kind = "svg+xml"
+    else:
+        figure.savefig(buffer, format="png", dpi=170)
+        kind = "png"
+    return f"data:image/{kind};base64,{base64.b64encode(buffer.getvalue()).decode()}"
+
+
+def _distances(
+    table: Table,
+) -> tuple[dict[str, dict[int, tuple[float, float, float]]], float | None]:
+    found: dict[str, dict[int, tuple[float, float, float]]] = {name: {} for name in table.variants}
+    floor = None
+    for row in table.rows:
+        if not row.measure.key.startswith("quality/w2_"):
+            continue
+        floor = row.floor
+        steps = int(row.measure.key.rpartition("_")[2])
+        for name, cell in zip(table.variants, row.cells, strict=True):
+            if cell.value is not None:
+                value = cell.value
+                low = value.mean if value.low is None else value.low
+                high = value.mean if value.high is None else value.high
+                found[name][steps] = (value.mean, low, high)
+    return found, floor

@@ -1,0 +1,113 @@
+"""Fill the page: a comparison in, one self-contained HTML file out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from precond_gm.report.figures import embed, pictures_of
+from precond_gm.report.intervals import Finding, Interval
+from precond_gm.report.tables import Cell, Row, Table, table_of, values_of
+from precond_gm.report.verdict import number, verdict_of
+from precond_gm.training.results import Comparison, write_text
+from precond_gm.values.report import plain
+
+__all__ = ["render", "table_for", "write_report"]
+
+_TEMPLATES = Path(__file__).parent / "templates"
+_MARKS = {Finding.BETTER: "▼", Finding.WORSE: "▲", Finding.OPEN: "≈"}
+
+
+def table_for(comparison: Comparison) -> Table:
+    """Return the table of a job."""
+    return table_of(values_of(comparison.results), comparison.recipe["sample_steps"])
+
+
+def render(comparison: Comparison) -> str:
+    """Return the page as text; figures, styles and numbers are all inside."""
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    table = table_for(comparison)
+    environment = Environment(
+        loader=FileSystemLoader(_TEMPLATES), autoescape=True, undefined=StrictUndefined
+    )
+    pictures = [
+        {
+            "title": picture.title,
+            "text": picture.text,
+            "name": picture.name,
+            "address": embed(picture.draw(), sharp=picture.name != "samples"),
+        }
+        for picture in pictures_of(comparison, table)
+    ]
+    return environment.get_template("comparison.html.j2").render(
+        comparison=comparison,
+        table=table,
+        groups=_grouped(table),
+        verdict=verdict_of(table),
+        pictures=pictures,
+        fits=_fits(comparison),
+        number=number,
+        interval=_interval,
+        change=_change,
+        mark=lambda cell: _MARKS.get(cell.finding, ""),
+        recipe=yaml.safe_dump(plain(comparison.recipe), sort_keys=False),
+        machine=yaml.safe_dump(plain(comparison.machine), sort_keys=False),
+        minutes=_minutes(float(comparison.machine.get("seconds", 0.0))),
+    )
+
+
+def write_report(comparison: Comparison, path: Path) -> Path:
+    """Write the page atomically and return its path."""
+    write_text(path, render(comparison))
+    return path
+
+
+def _grouped(table: Table) -> list[tuple[str, list[Row]]]:
+    groups: dict[str, list[Row]] = {}
+    for row in table.rows:
+        groups.setdefault(row.measure.group, []).append(row)
+    return list(groups.items())
+
+
+def _interval(value: Interval) -> str:
+    if value.low is None or value.high is None or value.low == value.high:
+        return ""
+    return f"{number(value.low)} – {number(value.high)}"
+
+
+def _change(row: Row, cell: Cell) -> str:
+    change = cell.change
+    if change is None:
+        return ""
+    sign = "× " if row.measure.as_ratio else ""
+    head = f"{sign}{number(change.mean)}"
+    return f"{head} [{_interval(change)}]" if _interval(change) else head
+
+
+def _fits(comparison: Comparison) -> list[dict[str, Any]]:
+    """Return what fitting said, once per variant: first seed."""
+    found = []
+    for name in comparison.variants:
+        fit = dict(comparison.of(name)[0].fit)
+        found.append(
+            {
+                **fit,
+                "variant": name,
+                "before": _maybe(fit["condition_before"]),
+                "after": _maybe(fit["condition_after"]),
+                "round_trip": _maybe(fit["round_trip_error"]),
+            }
+        )
+    return found
+
+
+def _maybe(value: Any) -> str:
+    """Write a number that JSON may have kept as None or as a word."""
+    return "–" if value is None else value if isinstance(value, str) else number(float(value))
+
+
+def _minutes(seconds: float) -> str:
+    return f"{seconds / 60:.1f} min" if seconds >= 90 else f"{seconds:.0f} s"

@@ -1,0 +1,218 @@
+"""The table of a report: which measures, in which words, and who wins what."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from precond_gm.report.intervals import Finding, Interval, compare, summarise
+
+__all__ = ["MEASURES", "Cell", "Measure", "Row", "Table", "measures_for", "table_of"]
+
+Values = Mapping[str, Mapping[int, Mapping[str, float]]]
+"""Metrics by variant, then seed."""
+
+
+@dataclass(frozen=True)
+class Measure:
+    """One line of the table; smaller is better for all of them.
+
+    Attributes:
+        key: Name of the metric.
+        title: In words.
+        note: What it means, in a sentence.
+        group: Heading it stands under.
+        floor: Metric that holds the value of real rows against real rows, if there is one.
+        as_ratio: Whether two variants are compared by ratio.
+        is_judged: Whether the verdict speaks of it; costs are only listed.
+    """
+
+    key: str
+    title: str
+    note: str
+    group: str
+    floor: str | None = None
+    as_ratio: bool = True
+    is_judged: bool = True
+
+
+_CONDITION, _QUALITY, _COST = "Conditioning", "Quality of samples", "Cost"
+
+MEASURES: tuple[Measure, ...] = (
+    Measure(
+        "conditioning/pooled_max",
+        "condition number, all rows",
+        "Largest over t of the condition number of Cov(z_t), training rows.",
+        _CONDITION,
+    ),
+    Measure(
+        "conditioning/label_max",
+        "condition number, worst label",
+        "The same within the class where it is largest: that class sets the pace.",
+        _CONDITION,
+    ),
+    Measure(
+        "recovery/low",
+        "variance error in small directions",
+        "Typical factor between generated and real variance over the quarter of directions in "
+        "which the data vary least; 1 is perfect.",
+        _QUALITY,
+        floor="floor/recovery_low",
+    ),
+    Measure(
+        "recovery/all",
+        "variance error in all directions",
+        "The same factor over all directions of the data.",
+        _QUALITY,
+        floor="floor/recovery_all",
+    ),
+    Measure(
+        "quality/energy",
+        "energy distance",
+        "To held-out rows, at the largest number of solver steps.",
+        _QUALITY,
+        floor="floor/energy",
+        as_ratio=False,
+    ),
+)
+
+COSTS: tuple[Measure, ...] = (
+    Measure("fit/seconds", "fitting the map (s)", "Wall time.", _COST, is_judged=False),
+    Measure("training/seconds", "training (s)", "Wall time.", _COST, is_judged=False),
+    Measure("parameters/map", "parameters of the map", "Trained ones.", _COST, is_judged=False),
+    Measure(
+        "parameters/network", "parameters of the network", "Trained ones.", _COST, is_judged=False
+    ),
+)
+
+
+def measures_for(sample_steps: Sequence[int]) -> tuple[Measure, ...]:
+    """Return all measures, with one distance for every number of solver steps."""
+    distances = tuple(
+        Measure(
+            f"quality/w2_{steps}",
+            f"sliced W2, {steps} steps",
+            f"To held-out rows, sampled with {steps} steps of the solver.",
+            _QUALITY,
+            floor="floor/w2",
+        )
+        for steps in sample_steps
+    )
+    return (*MEASURES, *distances, *COSTS)
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A variant's value of a measure.
+
+    Attributes:
+        value: Mean and interval over seeds, or None where the measure does not apply.
+        change: Against the baseline: ratio or difference, with its interval.
+        finding: What may be said of the change; None for the baseline.
+    """
+
+    value: Interval | None
+    change: Interval | None = None
+    finding: Finding | None = None
+
+
+@dataclass(frozen=True)
+class Row:
+    """A measure with the cells of all variants, in order.
+
+    Attributes:
+        measure: What is measured.
+        cells: By variant.
+        floor: The value of real rows against real rows.
+    """
+
+    measure: Measure
+    cells: tuple[Cell, ...]
+    floor: float | None = None
+
+
+@dataclass(frozen=True)
+class Table:
+    """All measures of all variants.
+
+    Attributes:
+        variants: Names; the first one is the baseline.
+        rows: Measures that at least one run has.
+        seeds: Number of seeds that every variant has.
+    """
+
+    variants: tuple[str, ...]
+    rows: tuple[Row, ...]
+    seeds: int
+
+    @property
+    def baseline(self) -> str:
+        """The variant that the others are compared with."""
+        return self.variants[0]
+
+
+def table_of(values: Values, sample_steps: Sequence[int], baseline: str | None = None) -> Table:
+    """Build the table; the baseline is ``identity`` if it is there, else the first variant.
+
+    Only seeds that both variants have are compared.
+    """
+    names = list(values)
+    first = baseline or ("identity" if "identity" in names else names[0])
+    names = [first, *(name for name in names if name != first)]
+    rows = []
+    for measure in measures_for(sample_steps):
+        if any(measure.key in metrics for runs in values.values() for metrics in runs.values()):
+            cells = tuple(_cell(values, name, first, measure) for name in names)
+            rows.append(Row(measure, cells, _floor(values, measure)))
+    seeds = min(len(runs) for runs in values.values())
+    return Table(tuple(names), tuple(rows), seeds)
+
+
+def values_of(results: Sequence[Any]) -> dict[str, dict[int, Mapping[str, float]]]:
+    """Return the metrics of run results by variant and seed."""
+    values: dict[str, dict[int, Mapping[str, float]]] = {}
+    for result in results:
+        values.setdefault(result.variant, {})[result.seed] = result.metrics
+    return values
+
+
+def _cell(values: Values, name: str, baseline: str, measure: Measure) -> Cell:
+    own = _by_seed(values[name], measure.key)
+    if not own:
+        return Cell(None)
+    value = summarise(list(own.values()))
+    if name == baseline or not measure.is_judged:
+        return Cell(value)
+    other = _by_seed(values[baseline], measure.key)
+    shared = [seed for seed in own if seed in other]
+    if not shared:
+        return Cell(value)
+    change, finding = compare(
+        [own[s] for s in shared], [other[s] for s in shared], as_ratio=measure.as_ratio
+    )
+    return Cell(value, change, finding)
+
+
+def _by_seed(runs: Mapping[int, Mapping[str, float]], key: str) -> dict[int, float]:
+    """Return the finite values; an infinite condition number is not a number to average."""
+    found = {seed: float(metrics[key]) for seed, metrics in runs.items() if _has(metrics, key)}
+    return dict(sorted(found.items()))
+
+
+def _has(metrics: Mapping[str, float], key: str) -> bool:
+    value = metrics.get(key)
+    return value is not None and math.isfinite(float(value))
+
+
+def _floor(values: Values, measure: Measure) -> float | None:
+    if measure.floor is None:
+        return None
+    found = [
+        float(metrics[measure.floor])
+        for runs in values.values()
+        for metrics in runs.values()
+        if _has(metrics, measure.floor)
+    ]
+    return sum(found) / len(found) if found else None

@@ -1,0 +1,46 @@
+"""The code of a logged model: MLflow runs this file when the model is loaded."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from mlflow.models import set_model
+from mlflow.pyfunc import PythonModel
+
+from precond_gm.checkpoint import load, read_state
+from precond_gm.data.scaling import Scaling
+
+
+class FlowModel(PythonModel):  # type: ignore[misc]
+    """Samples for labels; with one feature less per row there is nothing to predict from."""
+
+    def load_context(self, context: Any) -> None:
+        """Load flow and scaling; both files hold tensors and plain values only."""
+        self.flow = load(context.artifacts["flow"])
+        self.scaling: Scaling | None = None
+        if "scaling" in context.artifacts:
+            state = read_state(context.artifacts["scaling"], "precond_gm.scaling")
+            self.scaling = Scaling.from_dict(state)
+
+    def predict(self, context: Any, model_input: Any, params: dict[str, Any] | None = None) -> Any:
+        """Return one sample per label, in the units of the data.
+
+        A flow without labels returns as many samples as the input has rows.
+        """
+        settings = params or {}
+        label = torch.as_tensor(np.asarray(model_input).reshape(-1).astype(np.int64))
+        generator = torch.Generator().manual_seed(int(settings.get("seed", 0)))
+        wanted: Any = label if self.flow.num_labels is not None else int(label.numel())
+        samples = self.flow.sample(
+            wanted,
+            steps=int(settings.get("steps", 50)),
+            solver=settings.get("solver") or None,
+            generator=generator,
+        )
+        x = samples.x if self.scaling is None else self.scaling.undo(samples.x)
+        return x.numpy()
+
+
+set_model(FlowModel())

@@ -1,0 +1,174 @@
+"""Judge a trained flow: conditioning on training rows, samples against held-out rows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from precond_gm.data import Prepared
+from precond_gm.diagnostics import ConditioningReport, QualityReport, conditioning, quality
+from precond_gm.flow import PreconditionedFlow
+from precond_gm.training.loop import History
+from precond_gm.training.recipe import Recipe
+from precond_gm.training.results import RunResult
+from precond_gm.training.streams import seed_of
+from precond_gm.values import Batch, Samples
+from precond_gm.values.report import plain
+
+__all__ = ["evaluate", "some_rows"]
+
+_SAMPLES = 5  # stream of a run's seed
+_TIMES = 41
+_SHOWN_PER_LABEL, _SHOWN = 5, 600
+_MOST_ROWS = 20_000  # of training rows: more do not change a condition number that is readable
+
+
+def evaluate(
+    flow: PreconditionedFlow,
+    data: Prepared,
+    recipe: Recipe,
+    *,
+    variant: str,
+    seed: int,
+    history: History,
+    steps: int,
+    fit: Mapping[str, Any],
+    run_id: str | None = None,
+) -> RunResult:
+    """Return everything that the report needs to know of a run.
+
+    Every variant is sampled from the same noise for the same seed. Judged are samples against
+    test rows; directions of variance come from training rows.
+    """
+    spectra = _conditioning(flow, data)
+    drawn = {k: _sample(flow, recipe, seed, k) for k in sorted(recipe.sample_steps)}
+    found = {k: _quality(samples, data) for k, samples in drawn.items()}
+    most = max(drawn)
+    metrics = {
+        **{k: v for k, v in fit["metrics"].items() if v is not None},
+        **_condition_metrics(spectra),
+        **_quality_metrics(found),
+        "training/seconds": history.seconds,
+        "training/rows_per_second": steps * recipe.batch_size / max(history.seconds, 1e-9),
+        "parameters/map": float(fit["parameters"]),
+        "parameters/network": float(fit["network_parameters"]),
+    }
+    if history.validation:
+        metrics["loss/validation/last"] = history.validation[-1][1]
+    shown, label = some_rows(Batch(drawn[most].x.cpu(), _cpu(drawn[most].label)))
+    return RunResult(
+        variant=variant,
+        seed=seed,
+        steps=steps,
+        metrics=metrics,
+        train_loss=[list(row) for row in history.train],
+        validation_loss=[list(row) for row in history.validation],
+        conditioning=_curves(spectra),
+        recovery=_directions(found[most]),
+        fit=dict(fit),
+        samples=shown,
+        sample_label=label,
+        run_id=run_id,
+    )
+
+
+def some_rows(part: Batch) -> tuple[NDArray[np.float32], NDArray[np.int64] | None]:
+    """Return rows to show: some of each label for images, more for clouds of points."""
+    x = part.x
+    if part.label is None or x.ndim < 4:
+        label = None if part.label is None else part.label[:_SHOWN].numpy()
+        return x[:_SHOWN].numpy().astype(np.float32), label
+    chosen = [
+        torch.nonzero(part.label == value).flatten()[:_SHOWN_PER_LABEL]
+        for value in torch.unique(part.label).tolist()
+    ]
+    index = torch.cat(chosen)
+    return x[index].numpy().astype(np.float32), part.label[index].numpy()
+
+
+def _conditioning(flow: PreconditionedFlow, data: Prepared) -> ConditioningReport:
+    train = data.train
+    label = None if train.label is None else train.label[:_MOST_ROWS]
+    device = next(flow.parameters()).device
+    return conditioning(
+        train.x[:_MOST_ROWS].to(device),
+        None if label is None else label.to(device),
+        preconditioner=flow.preconditioner,
+        coupling=flow.coupling,
+        path=flow.path,
+        times=_TIMES,
+    )
+
+
+def _sample(flow: PreconditionedFlow, recipe: Recipe, seed: int, steps: int) -> Samples:
+    device = next(flow.parameters()).device
+    generator = torch.Generator(device).manual_seed(seed_of(seed, _SAMPLES))
+    return flow.sample(recipe.num_samples, steps=steps, generator=generator)
+
+
+def _quality(samples: Samples, data: Prepared) -> QualityReport:
+    return quality(
+        samples.x.cpu(),
+        data.test.x,
+        reference=data.train.x[:_MOST_ROWS],
+        metrics=["energy_distance", "sliced_w2", "recovery"],
+        max_rows=2048,
+    )
+
+
+def _condition_metrics(report: ConditioningReport) -> dict[str, float]:
+    metrics = {"conditioning/pooled_max": report.worst}
+    worst = report.worst_label
+    if worst is not None:
+        metrics["conditioning/label_max"] = report.per_label[worst].worst
+    return metrics
+
+
+def _quality_metrics(found: Mapping[int, QualityReport]) -> dict[str, float]:
+    """Flatten; errors of variances are told as factors, so that 1 is perfect."""
+    metrics: dict[str, float] = {}
+    for steps, report in found.items():
+        metrics[f"quality/w2_{steps}"] = report["sliced_w2"].value
+    report = found[max(found)]
+    low, all_ = report["low_recovery_error"], report.recovery
+    metrics |= {
+        "quality/energy": report["energy_distance"].value,
+        "floor/energy": report["energy_distance"].floor,
+        "floor/w2": report["sliced_w2"].floor,
+        "recovery/low": 2**low.value,
+        "floor/recovery_low": 2**low.floor,
+    }
+    if all_ is not None:
+        metrics["recovery/all"] = float(all_.ratio.log().abs().mean().exp())
+        metrics["floor/recovery_all"] = float(all_.floor.log().abs().mean().exp())
+    return metrics
+
+
+def _curves(report: ConditioningReport) -> dict[str, Any]:
+    return {
+        "t": plain(report.t),
+        "pooled": plain(report.condition_number),
+        "labels": {str(k): plain(r.condition_number) for k, r in report.per_label.items()},
+        "spectrum": plain(report.eigenvalues[-1]),
+    }
+
+
+def _directions(report: QualityReport) -> dict[str, list[float]]:
+    found = report.recovery
+    if found is None:
+        return {"eigenvalue": [], "ratio": [], "lower": [], "upper": []}
+    return {
+        "eigenvalue": plain(found.eigenvalue),
+        "ratio": plain(found.ratio),
+        "lower": plain(found.low),
+        "upper": plain(found.high),
+    }
+
+
+def _cpu(label: Tensor | None) -> Tensor | None:
+    return None if label is None else label.cpu()

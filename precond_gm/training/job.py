@@ -1,0 +1,253 @@
+"""The job: every variant with every seed under one budget, tracked, and compared at the end."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import time
+from contextlib import nullcontext
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from precond_gm import preconditioners
+from precond_gm.data import Prepared, ReadOptions, ScaleKind, prepare, read
+from precond_gm.errors import ConfigError
+from precond_gm.tracking import MlflowTracker
+from precond_gm.training.budget import steps_of
+from precond_gm.training.engine import make_engine
+from precond_gm.training.evaluation import some_rows
+from precond_gm.training.progress import Silent
+from precond_gm.training.reading import find_recipe, recipe_of, save_recipe
+from precond_gm.training.recipe import Recipe
+from precond_gm.training.results import RESULT, Comparison, RunResult, write_text
+from precond_gm.training.run import Run
+from precond_gm.values.report import plain
+
+__all__ = ["Job", "load_data"]
+
+RECIPE, TRACKING = "recipe.yaml", "tracking.json"
+
+
+def load_data(recipe: Recipe, store: Path | None = None) -> Prepared:
+    """Read, split and scale the data of a recipe."""
+    options = ReadOptions(recipe.label, recipe.image_size, recipe.colour, recipe.subset)
+    return prepare(
+        read(recipe.data, options),
+        fractions=recipe.fractions,
+        split_seed=recipe.split_seed,
+        dequantise=recipe.dequantise,
+        scale=ScaleKind(recipe.scale),
+        store=store,
+    )
+
+
+class Job:
+    """All runs of a recipe, in one folder, under one parent run of MLflow.
+
+    Args:
+        recipe: Settings.
+        folder: Of the job. One that holds a job already is continued, if the recipe is the same.
+        tracking_uri: MLflow store; ``""`` tracks nothing.
+        progress: What is said on the way.
+
+    Raises:
+        ConfigError: The folder holds a job with another recipe; the difference is shown.
+        TrackingError: The store does not answer.
+    """
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        folder: Path,
+        *,
+        tracking_uri: str | None = None,
+        progress: Silent | None = None,
+    ) -> None:
+        self.recipe, self.folder = recipe, folder
+        self.progress = progress or Silent()
+        self.engine = make_engine(recipe)
+        self._check_same_recipe()
+        self.known: dict[str, str] = _read(folder / TRACKING)
+        self.tracker: MlflowTracker | None = None
+        if tracking_uri != "" and self.engine.is_main_process:
+            self.tracker = MlflowTracker(
+                recipe.name,
+                tracking_uri=tracking_uri,
+                run_name=folder.name,
+                run_id=self.known.get("parent"),
+                spool=folder / "metrics.jsonl",
+                tags={"precond_gm.kind": "comparison", "precond_gm.version": version("precond_gm")},
+            )
+
+    def __enter__(self) -> Job:
+        """Start the parent run and write the recipe down."""
+        if self.engine.is_main_process:
+            save_recipe(self.recipe, self.folder / RECIPE)
+        if self.tracker is not None:
+            self.tracker.__enter__()
+            self._remember("parent", self.tracker.run_id)
+            self.tracker.log_params(_params(self.recipe))
+            self.tracker.log_file(self.folder / RECIPE)
+        return self
+
+    def __exit__(self, *failure: Any) -> None:
+        """End the parent run."""
+        if self.tracker is not None:
+            self.tracker.__exit__(*failure)
+
+    def run(self) -> Comparison:
+        """Run what is not finished yet and return the comparison."""
+        start = time.perf_counter()
+        store = self.folder / "rows.npy" if self.recipe.stream else None
+        data = load_data(self.recipe, store)
+        self.progress.say(_described(data))
+        results: list[RunResult] = []
+        total = self.recipe.seeds * len(self.recipe.variants)
+        for seed in range(self.recipe.seeds):
+            runs = [self._planned(variant, seed, data) for variant in self.recipe.variants]
+            fits = [run.fit() for run in runs]
+            steps = steps_of(self.recipe, runs, fits, self.folder / f"budget-{seed}.json")
+            for run, fit, count in zip(runs, fits, steps, strict=True):
+                result = self._run(run, fit, count)
+                results.append(result)
+                self.progress.say(_line(len(results), total, result))
+        names = [variant.name for variant in self.recipe.variants]
+        results.sort(key=lambda result: (names.index(result.variant), result.seed))
+        return self._compared(data, results, time.perf_counter() - start)
+
+    def _planned(self, variant: Any, seed: int, data: Prepared) -> Run:
+        folder = self.folder / variant.slug / f"seed-{seed}"
+        extra = 0
+        if self.recipe.match == "parameters":
+            sizes = {v.name: _map_size(v, data) for v in self.recipe.variants}
+            extra = max(sizes.values()) - sizes[variant.name]
+        return Run(variant, seed, self.recipe, data, folder, self.engine, extra)
+
+    def _run(self, run: Run, fit: dict[str, Any], steps: int) -> RunResult:
+        if run.is_finished:
+            return RunResult.load(run.folder)
+        key = f"{run.variant.slug}/seed-{run.seed}"
+        child = None
+        if self.tracker is not None:
+            spool = run.folder / "metrics.jsonl"
+            child = self.tracker.child(
+                f"{run.variant.name}, seed {run.seed}", run_id=self.known.get(key), spool=spool
+            )
+        with child or nullcontext():
+            if child is not None:
+                self._remember(key, child.run_id)
+                child.log_params(
+                    {"variant": run.variant.name, "seed": run.seed, **_params(self.recipe)}
+                )
+                child.log_metrics(fit["metrics"], 0)
+            flow, loop = run.train(steps, child, self.progress)
+            self.engine.wait_for_everyone()
+            if not self.engine.is_main_process:
+                self.engine.wait_for_everyone()
+                return RunResult.load(run.folder)
+            result = run.judge(flow, loop, fit, None if child is None else child.run_id)
+            if child is not None:
+                child.log_metrics(result.metrics, loop.step)
+                child.log_file(run.folder / RESULT)
+                child.log_file(run.folder / "samples.npz")
+                child.log_model(
+                    flow, scaling=run.data.scaling, registered_name=self.recipe.register
+                )
+            self.engine.wait_for_everyone()
+        return result
+
+    def _compared(self, data: Prepared, results: list[RunResult], seconds: float) -> Comparison:
+        real, label = some_rows(data.test)
+        parts = {"train": data.train, "validation": data.validation, "test": data.test}
+        comparison = Comparison(
+            name=self.recipe.name,
+            recipe=self.recipe.to_plain(),
+            data={
+                "name": data.name,
+                "rows": {name: part.x.shape[0] for name, part in parts.items()},
+                "event_shape": list(data.event_shape),
+                "label_names": list(data.label_names),
+                "notes": list(data.notes),
+            },
+            results=tuple(results),
+            real=real,
+            real_label=label,
+            machine=_machine(self.engine, seconds),
+            tracking={}
+            if self.tracker is None
+            else {
+                "uri": self.tracker.tracking_uri,
+                "experiment": self.tracker.experiment,
+                "run_id": self.tracker.run_id,
+            },
+        )
+        if self.engine.is_main_process:
+            comparison.save(self.folder)
+        return comparison
+
+    def _remember(self, key: str, run_id: str) -> None:
+        if self.known.get(key) != run_id:
+            self.known[key] = run_id
+            write_text(self.folder / TRACKING, json.dumps(self.known, indent=1))
+
+    def _check_same_recipe(self) -> None:
+        if not (self.folder / RECIPE).exists():
+            return
+        before = plain(recipe_of(find_recipe(self.folder / RECIPE)).to_plain())
+        now = plain(self.recipe.to_plain())
+        changed = [
+            f"  {key}: {before[key]!r} -> {now[key]!r}" for key in now if before[key] != now[key]
+        ]
+        if changed:
+            raise ConfigError(
+                f"{self.folder} holds a job with another recipe, so its runs cannot be continued:\n"
+                + "\n".join(changed)
+                + "\nTake the changes back, or start a new job (without --resume)."
+            )
+
+
+def _map_size(variant: Any, data: Prepared) -> int:
+    part = preconditioners.REGISTRY.resolve(variant.parts.get("preconditioner", "identity"))
+    part.build(data.event_shape, data.num_labels)
+    return sum(p.numel() for p in part.parameters())
+
+
+def _params(recipe: Recipe) -> dict[str, Any]:
+    return {key: value for key, value in recipe.to_plain().items() if key != "variants"}
+
+
+def _described(data: Prepared) -> str:
+    labels = f", {data.num_labels} labels" if data.num_labels else ", no labels"
+    rows = " + ".join(str(p.x.shape[0]) for p in (data.train, data.validation, data.test))
+    return f"{data.name}: {rows} rows (train, validation, test) of shape {data.event_shape}{labels}"
+
+
+def _line(done: int, total: int, result: RunResult) -> str:
+    metrics = result.metrics
+    return (
+        f"[{done}/{total}] {result.variant}, seed {result.seed}: map fitted in "
+        f"{metrics['fit/seconds']:.1f} s, {result.steps} steps in "
+        f"{metrics['training/seconds']:.1f} s ({metrics['training/rows_per_second']:,.0f} rows/s)"
+    )
+
+
+def _machine(engine: Any, seconds: float) -> dict[str, Any]:
+    names = ("precond_gm", "torch", "mlflow", "numpy")
+    device = str(engine.device)
+    if engine.device.type == "cuda":
+        device = torch.cuda.get_device_name(engine.device)
+    return {
+        "versions": {"python": platform.python_version(), **{n: version(n) for n in names}},
+        "cores": os.cpu_count(),
+        "device": device,
+        "processes": engine.num_processes,
+        "seconds": seconds,
+    }
+
+
+def _read(path: Path) -> dict[str, str]:
+    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}

@@ -1,0 +1,245 @@
+"""The loop of one run: steps, averages, validations and checkpoints, resumed bit for bit."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Mapping
+from contextlib import nullcontext
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from precond_gm.checkpoint import read_state, save, write_state
+from precond_gm.errors import CheckpointError, NonFiniteError
+from precond_gm.flow import PreconditionedFlow
+from precond_gm.training.average import Average
+from precond_gm.training.recipe import Recipe
+from precond_gm.training.schedule import learning_rate
+from precond_gm.training.streams import BatchOrder, seed_of
+from precond_gm.values import Batch
+
+__all__ = ["History", "Loop"]
+
+FORMAT = "precond_gm.training"
+LAST, BEST = "last.pt", "best.pt"
+_NOISE, _VALIDATION = 2, 3  # streams of a run's seed
+_VALIDATION_ROWS = 4096
+
+Log = Callable[[Mapping[str, float], int], None]
+
+
+@dataclass
+class History:
+    """What a run has seen so far; part of every checkpoint.
+
+    Attributes:
+        train: (step, mean loss since the row before).
+        validation: (step, loss of the averaged network on fixed noise and times).
+        seconds: Time spent in steps, over all sessions of the run.
+        best: Smallest validation loss.
+        stale: Validations since the best.
+    """
+
+    train: list[tuple[int, float]] = field(default_factory=list)
+    validation: list[tuple[int, float]] = field(default_factory=list)
+    seconds: float = 0.0
+    best: float = math.inf
+    stale: int = 0
+
+
+class Loop:
+    """Train one flow on rows that are preconditioned already.
+
+    Args:
+        flow: The flow, its preconditioner fitted.
+        train: Rows z and labels.
+        validation: Rows z and labels, never trained on.
+        recipe: Settings.
+        seed: Of the run; batches, noise and times follow from it and the step.
+        steps: Number of steps.
+        folder: For ``last.pt`` and ``best.pt``.
+        engine: An Accelerator.
+        log: Receives metrics and their step.
+    """
+
+    def __init__(
+        self,
+        flow: PreconditionedFlow,
+        train: Batch,
+        validation: Batch,
+        recipe: Recipe,
+        *,
+        seed: int,
+        steps: int,
+        folder: Path,
+        engine: Any,
+        log: Log = lambda metrics, step: None,
+    ) -> None:
+        self.flow, self.recipe, self.seed, self.steps = flow, recipe, seed, steps
+        self.folder, self.engine, self._log = folder, engine, log
+        self.step = 0
+        self.history = History()
+        self._train = train
+        self._held_out = Batch(
+            validation.x[:_VALIDATION_ROWS],
+            None if validation.label is None else validation.label[:_VALIDATION_ROWS],
+        )
+        self._order = BatchOrder(
+            train.x.shape[0],
+            recipe.batch_size,
+            seed,
+            rank=engine.process_index,
+            world_size=engine.num_processes,
+        )
+        flow.to(engine.device).train()
+        self.average = Average(flow, recipe.ema_decay)
+        if recipe.compile:
+            flow.field.compile()
+        optimiser = torch.optim.AdamW(
+            flow.field.parameters(), lr=recipe.lr, weight_decay=recipe.weight_decay
+        )
+        self._field, self._optimiser = engine.prepare(flow, optimiser)
+        self._generator = torch.Generator(engine.device)
+        self._loss_sum = torch.zeros((), device=engine.device)
+
+    @property
+    def is_done(self) -> bool:
+        """Whether the last step was taken, or patience ended the run."""
+        patience = self.recipe.patience
+        return self.step >= self.steps or (patience > 0 and self.history.stale >= patience)
+
+    def run(self, progress: Callable[[int, float], None] = lambda step, loss: None) -> History:
+        """Take all steps that remain; ``progress`` is told the step and the last logged loss.
+
+        Raises:
+            NonFiniteError: The loss became NaN or infinite.
+            CheckpointError: A checkpoint cannot be written; the one before it is kept.
+        """
+        recipe, start = self.recipe, time.perf_counter()
+        shown = self.history.train[-1][1] if self.history.train else math.nan
+        while not self.is_done:
+            self._loss_sum += self._take_step()
+            self.step += 1
+            self.average.update(self.step)
+            if self.step % recipe.log_every == 0 or self.step == self.steps:
+                shown = self._log_loss()
+            if recipe.validate_every and (
+                self.step % recipe.validate_every == 0 or self.step == self.steps
+            ):
+                self._validate()
+            progress(self.step, shown)
+            if self.step % recipe.checkpoint_every == 0 or self.is_done:
+                now = time.perf_counter()
+                self.history.seconds += now - start
+                start = now
+                self.save()
+        return self.history
+
+    def save(self) -> None:
+        """Write ``last.pt``, on the first process."""
+        if not self.engine.is_main_process:
+            return
+        write_state(
+            {
+                "format": FORMAT,
+                "version": 1,
+                "step": self.step,
+                "steps": self.steps,
+                "seed": self.seed,
+                "model": self.flow.field.model.state_dict(),
+                "average": self.average.state_dict(),
+                "optimiser": self._optimiser.state_dict(),
+                "loss_sum": self._loss_sum,
+                "history": vars(self.history),
+            },
+            self.folder / LAST,
+        )
+
+    def resume(self) -> bool:
+        """Go on from ``last.pt``; return whether there was one.
+
+        Raises:
+            CheckpointError: It is truncated, foreign, or of another network.
+        """
+        if not (self.folder / LAST).exists():
+            return False
+        state = read_state(self.folder / LAST, FORMAT)
+        try:
+            self.flow.field.model.load_state_dict(state["model"])
+            self.average.load_state_dict(state["average"])
+            self._optimiser.load_state_dict(state["optimiser"])
+        except (RuntimeError, ValueError, KeyError) as error:
+            raise CheckpointError(
+                f"{self.folder / LAST} does not fit this network: {error}. Start a new job, or "
+                f"resume with the recipe of the old one."
+            ) from error
+        self.step, self.steps = state["step"], state["steps"]
+        self._loss_sum.copy_(state["loss_sum"])
+        self.history = History(**state["history"])
+        return True
+
+    def _take_step(self) -> Tensor:
+        """Return the detached mean loss of one step; nothing here waits for the device."""
+        recipe, engine = self.recipe, self.engine
+        batch = self._order.batch(self._train, self.step)
+        rate = learning_rate(recipe, self.step, self.steps)
+        for group in self._optimiser.param_groups:
+            group["lr"] = rate
+        self._generator.manual_seed(seed_of(self.seed, _NOISE, self.step, engine.process_index))
+        total = torch.zeros((), device=engine.device)
+        size = batch.x.shape[0] // recipe.accumulate
+        for part in range(recipe.accumulate):
+            rows = slice(part * size, (part + 1) * size)
+            z = batch.x[rows].to(engine.device, non_blocking=True)
+            label = None if batch.label is None else batch.label[rows].to(engine.device)
+            is_last = part == recipe.accumulate - 1
+            with nullcontext() if is_last else engine.no_sync(self._field):
+                terms = self.flow.loss(
+                    z, label, preconditioned=True, field=self._field, generator=self._generator
+                )
+                loss = terms.total / recipe.accumulate
+                engine.backward(loss)
+            total += loss.detach()
+        if recipe.clip:
+            engine.clip_grad_norm_(self.flow.field.parameters(), recipe.clip)
+        self._optimiser.step()
+        self._optimiser.zero_grad(set_to_none=True)
+        return total
+
+    def _log_loss(self) -> float:
+        recipe = self.recipe
+        count = (self.step - 1) % recipe.log_every + 1
+        loss = float(self.engine.reduce(self._loss_sum, "mean")) / count
+        self._loss_sum.zero_()
+        if not math.isfinite(loss):
+            raise NonFiniteError(
+                f"the loss is {loss} at step {self.step} (seed {self.seed}). Lower lr (it is "
+                f"{recipe.lr:g}), set clip, or look at the data with 'precond-gm diagnose'. The "
+                f"last checkpoint in {self.folder} is from before."
+            )
+        self.history.train.append((self.step, loss))
+        self._log({"loss/train": loss}, self.step)
+        return loss
+
+    @torch.no_grad()
+    def _validate(self) -> None:
+        """Judge the average on noise and times that are the same at every validation."""
+        generator = torch.Generator(self.engine.device).manual_seed(seed_of(self.seed, _VALIDATION))
+        device, held = self.engine.device, self._held_out
+        label = None if held.label is None else held.label.to(device)
+        terms = self.average.flow.loss(
+            held.x.to(device), label, preconditioned=True, generator=generator
+        )
+        loss, history = float(terms.total), self.history
+        history.validation.append((self.step, loss))
+        self._log({"loss/validation": loss}, self.step)
+        if loss < history.best:
+            history.best, history.stale = loss, 0
+            if self.engine.is_main_process:
+                save(self.average.flow, self.folder / BEST)
+        else:
+            history.stale += 1
