@@ -1,5 +1,6 @@
 """What holds training and sampling back, measured: each function returns a frozen report."""
 
 from precond_gm.diagnostics.conditioning import ConditioningReport, conditioning
+from precond_gm.diagnostics.quality import Metric, QualityReport, quality
 
-__all__ = ["ConditioningReport", "conditioning"]
+__all__ = ["ConditioningReport", "Metric", "QualityReport", "conditioning", "quality"]
