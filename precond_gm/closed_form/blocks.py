@@ -65,11 +65,13 @@ def decouple(*matrices: Tensor) -> Blocks:
         return whole
     sizes = [m.abs().amax().clamp_min(torch.finfo(m.dtype).tiny) for m in matrices]
     tolerance = _OFF_DIAGONAL * dim * torch.finfo(matrices[0].dtype).eps
-    if any(float((m - m.mT).abs().amax() / s) > tolerance for m, s in zip(matrices, sizes)):
+    if any(
+        float((m - m.mT).abs().amax() / s) > tolerance for m, s in zip(matrices, sizes, strict=True)
+    ):
         return whole
-    mixed = sum(w * m / s for w, m, s in zip(_GENERIC, matrices, sizes))
+    mixed = sum(w * m / s for w, m, s in zip(_GENERIC, matrices, sizes, strict=False))
     rotation = torch.linalg.eigh(mixed).eigenvectors
-    for matrix, size in zip(matrices, sizes):
+    for matrix, size in zip(matrices, sizes, strict=True):
         rotated = rotation.mT @ matrix @ rotation
         if float((rotated - torch.diag(rotated.diagonal())).abs().amax() / size) > tolerance:
             return whole

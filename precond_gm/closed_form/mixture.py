@@ -3,7 +3,7 @@ r"""The bridge from a standard normal to a Gaussian mixture, independent ends.""
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import final
 
 import torch
@@ -115,36 +115,66 @@ class GaussianMixtureBridge(AbstractBridge):
     def _conditional_mean(
         self, target: LinearTarget, t: Tensor, x: Tensor, label: Tensor | None
     ) -> Tensor:
+        mask = self._mask(label)
         result = torch.empty_like(x)
-        start = 0
-        for rows, when, some in self._blocks(t, x):
-            y, variance, log_weight = self._whitened(rows, when, some, label)
-            s = (1 - when).reshape(-1, 1, 1)
-            covered = target.source * s + target.data * when.reshape(-1, 1, 1) * self._spectra
-            gain = (covered + target.noise_at(when).reshape(-1, 1, 1)) / variance
-            share = log_weight.softmax(1)
-            pulled = (y * gain.to(x.dtype)).mul_(share.unsqueeze(-1)).flatten(1)
-            out = pulled @ self._rotation.to(x.dtype).mT
-            if target.data:
-                out = torch.addmm(out, share, self.means.to(x.dtype), alpha=target.data)
-            result[start : start + some.shape[0]] = out
-            start += some.shape[0]
+        for rows in self._blocks(x):
+            when = t if t.shape[0] == 1 else t[rows]
+            y, variance, log_share = self._whitened(when, x[rows])
+            if mask is not None:
+                log_share = log_share.masked_fill(~mask[rows], -torch.inf)
+            share = log_share.softmax(1)
+            when = when.reshape(-1, 1, 1)
+            covered = target.source * (1 - when) + target.data * when * self._spectra
+            gain = ((covered + target.noise_at(when)) / variance).to(x.dtype)
+            pulled = y.mul_(gain).mul_(share.unsqueeze(-1)).flatten(1)
+            mean = share @ (target.data * self.means).to(x.dtype)
+            result[rows] = torch.addmm(mean, pulled, self._rotation.to(x.dtype).mT)
         return result
 
     def _log_density(self, t: Tensor, x: Tensor) -> Tensor:
-        parts = [
-            self._whitened(rows, when, some, None)[2].logsumexp(1)
-            for rows, when, some in self._blocks(t, x)
-        ]
+        parts = []
+        for rows in self._blocks(x):
+            _, _, log_share = self._whitened(t if t.shape[0] == 1 else t[rows], x[rows])
+            parts.append(log_share.logsumexp(1))
         return torch.cat(parts) - 0.5 * self.dim * math.log(2 * math.pi)
 
-    def _blocks(self, t: Tensor, x: Tensor):  # type: ignore[no-untyped-def]
-        size = max(1, _ENTRIES["cuda" if x.is_cuda else "cpu"] // self._spectra.numel())
-        for start in range(0, x.shape[0], size):
-            rows = slice(start, start + size)
-            yield rows, (t if t.shape[0] == 1 else t[rows]), x[rows]
+    def _whitened(self, t: Tensor, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return ``x - t m_k`` in every eigenbasis, its variances, and log(weight * density).
 
-    def _whitened(
-        self, rows: slice, t: Tensor, x: Tensor, label: Tensor | None
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        raise AssertionError
+        Shapes: ``rows k dim``, ``1 or rows k dim``, ``rows k``; the density lacks its
+        ``(2 pi)^(-dim/2)``.
+        """
+        t = t.reshape(-1, 1, 1)
+        variance = t**2 * self._spectra + (1 - t) * ((1 - t) + self.sigma**2 * t)
+        y = (x @ self._rotation.to(x.dtype)).view(x.shape[0], *self._spectra.shape)
+        y = y.sub_((t * self._centres).to(x.dtype))
+        quadratic = (y * variance.rsqrt().to(x.dtype)).square_().sum(-1)
+        constant = self.weights.log() - 0.5 * variance.log().sum(-1)
+        return y, variance, constant.to(x.dtype) - 0.5 * quadratic
+
+    def _blocks(self, x: Tensor) -> Iterator[slice]:
+        size = max(1, _ENTRIES["cuda" if x.is_cuda else "cpu"] // self._spectra.numel())
+        return (slice(start, start + size) for start in range(0, x.shape[0], size))
+
+    def _mask(self, label: Tensor | None) -> Tensor | None:
+        """Return which components each row may come from, ``batch k``, or None for all."""
+        if label is None or self.component_label is None:
+            return None
+        mask = label.unsqueeze(1) == self.component_label
+        if mask.device.type == "cpu" and not bool(mask.any(1).all()):
+            row = int(torch.nonzero(~mask.any(1))[0])
+            raise InvalidInputError(
+                f"label is {int(label[row])} at row {row}; the components carry the labels "
+                f"{sorted(set(self.component_label.tolist()))}."
+            )
+        return mask
+
+
+def _probabilities(weights: Tensor | Sequence[float], count: int, device: torch.device) -> Tensor:
+    values = torch.as_tensor(weights, dtype=torch.float64, device=device)
+    if values.shape != (count,) or not bool((values > 0).all() & torch.isfinite(values).all()):
+        raise InvalidInputError(
+            f"weights is {count} positive numbers, one per row of means; got shape "
+            f"{tuple(values.shape)}. Drop components of weight 0."
+        )
+    return values / values.sum()

@@ -74,17 +74,19 @@ def _in_chunks(
     count, size = moments.cov0.shape[0], moments.blocks.size
     per_step = pieces * count * (_NODES * size) ** 2
     chunk = max(1, _ELEMENTS // per_step)
-    parts = [_integral(moments, times, matrix, part, pieces) for part in steps.split(chunk)]
-    return torch.cat(parts)
+    return torch.cat(
+        [
+            _integral(moments, times, matrix, steps[start : start + chunk], pieces)
+            for start in range(0, steps.shape[0], chunk)
+        ]
+    )
 
 
 def _integral(
     moments: SecondMoments, times: Tensor, matrix: Tensor, steps: Tensor, pieces: int
 ) -> Tensor:
     """Return the integral of the moving part of the expectation for each of the steps."""
-    nodes, weights, stage = (
-        torch.from_numpy(a).to(times.device) for a in _gauss_legendre(_NODES)
-    )
+    nodes, weights, stage = (torch.from_numpy(a).to(times.device) for a in _gauss_legendre(_NODES))
     target = drift(moments.sigma)
     start, length = times[steps], (times[steps + 1] - times[steps]) / pieces
     offsets = torch.arange(pieces, dtype=times.dtype, device=times.device)[:, None] + nodes
@@ -140,5 +142,3 @@ def _gauss_legendre(count: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     integrals[:, 1:] = (values[:, 2:] - values[:, : count - 1]) / (2 * degree + 1)
     stage = 0.5 * integrals @ np.linalg.inv(values[:, :count])
     return 0.5 * (x + 1), 0.5 * w, stage
-
-

@@ -40,9 +40,7 @@ class SecondMoments:
     ) -> SecondMoments:
         """Split full matrices into the finest blocks that they and the matrices ``also`` share."""
         blocks = decouple(cov0, cov1, cross, *also)
-        return cls(
-            blocks, blocks.matrix(cov0), blocks.matrix(cov1), blocks.matrix(cross), sigma
-        )
+        return cls(blocks, blocks.matrix(cov0), blocks.matrix(cov1), blocks.matrix(cross), sigma)
 
     @property
     def identity(self) -> Tensor:

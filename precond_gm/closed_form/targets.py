@@ -22,7 +22,15 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-__all__ = ["POSTERIOR0", "POSTERIOR1", "SCORE", "LinearTarget", "backward_drift", "drift", "velocity"]
+__all__ = [
+    "POSTERIOR0",
+    "POSTERIOR1",
+    "SCORE",
+    "LinearTarget",
+    "backward_drift",
+    "drift",
+    "velocity",
+]
 
 
 @dataclass(frozen=True)
