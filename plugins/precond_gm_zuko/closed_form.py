@@ -8,7 +8,7 @@ from typing import ClassVar, final
 import zuko
 
 from precond_gm.values import InverseKind
-from precond_gm_zuko.base import AbstractZuko
+from precond_gm_zuko.base import AbstractZuko, start_at_identity
 
 __all__ = ["NSF", "RealNVP"]
 
@@ -39,8 +39,10 @@ class RealNVP(AbstractZuko):
 
     def make_flow(self, features: int, context: int) -> zuko.lazy.Flow:
         """Build the flow."""
-        return zuko.flows.RealNVP(
-            features, context, transforms=self.transforms, hidden_features=self.hidden
+        return start_at_identity(
+            zuko.flows.RealNVP(
+                features, context, transforms=self.transforms, hidden_features=self.hidden
+            )
         )
 
 
@@ -69,11 +71,13 @@ class NSF(AbstractZuko):
 
     def make_flow(self, features: int, context: int) -> zuko.lazy.Flow:
         """Build the flow."""
-        return zuko.flows.NSF(
-            features,
-            context,
-            bins=self.bins,
-            transforms=self.transforms,
-            hidden_features=self.hidden,
-            passes=None if self.autoregressive else 2,
+        return start_at_identity(
+            zuko.flows.NSF(
+                features,
+                context,
+                bins=self.bins,
+                transforms=self.transforms,
+                hidden_features=self.hidden,
+                passes=None if self.autoregressive else 2,
+            )
         )

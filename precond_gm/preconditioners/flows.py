@@ -43,7 +43,7 @@ class AbstractFlow(AbstractPreconditioner):
         max_steps: Optimiser steps at most.
         learning_rate: Of AdamW at the start; it falls to zero along a cosine.
         batch_size: Rows per step.
-        patience: Held-out evaluations (one every 50 steps) without improvement before it stops.
+        patience: Held-out evaluations (one every 25 steps) without improvement before it stops.
         progress: Show a progress bar on stderr.
 
     Attributes:
@@ -53,7 +53,7 @@ class AbstractFlow(AbstractPreconditioner):
 
     scaling: str | tuple[str, dict[str, Any]] = "whiten"
     max_steps: int = 2000
-    learning_rate: float = 2e-3
+    learning_rate: float = 1e-3
     batch_size: int = 256
     patience: int = 10
     progress: bool = False
@@ -180,6 +180,8 @@ class AbstractFlow(AbstractPreconditioner):
 
     def _went(self, went: FlowFit) -> tuple[str, ...]:
         kept = f"best held-out likelihood at step {went.best_step} of {went.steps}"
+        if not went.best_step:
+            kept += ": the flow adds nothing to its start here"
         if went.stopped_at is None:
             return (kept,)
         return (f"stopped at step {went.stopped_at}: the likelihood was not finite", kept)

@@ -41,7 +41,7 @@ class Schedule:
     max_steps: int
     learning_rate: float
     batch_size: int = 256
-    check_every: int = 50
+    check_every: int = 25
     patience: int = 10
     progress: bool = False
 

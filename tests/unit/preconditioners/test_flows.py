@@ -54,7 +54,7 @@ def test_reaches_the_maximum_likelihood() -> None:
 
 
 def test_stops_early() -> None:
-    """Oracle: a flow at its optimum cannot improve; patience of 1 x 50 steps."""
+    """Oracle: a flow at its optimum cannot improve; patience of 1 x 25 steps."""
     part = Stretch(max_steps=5000, learning_rate=2e-2, patience=1)
     assert part.fit(rows()).steps < 1500
 
