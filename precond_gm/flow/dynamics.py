@@ -1,50 +1,160 @@
-"""From a prediction to the dynamics that solvers and studies take."""
+r"""From a prediction to the processes that solvers run: forward at any noise level, and backward.
+
+Every process is affine in the prediction, ``scale(t) * prediction + shift(t) * z``, so one
+evaluation of the network serves them all.
+"""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeAlias
 
+import torch
 from torch import Tensor
 
-from precond_gm.numerics.conversion import conversion
+from precond_gm.errors import InvalidInputError
+from precond_gm.numerics.conversion import Affine, check_conversion, conversion
 from precond_gm.objectives import Objective
 from precond_gm.paths.base import AbstractPath
-from precond_gm.values import TargetKind
+from precond_gm.values import Dynamics, TargetKind
 
-__all__ = ["FieldDynamics"]
+__all__ = ["FieldDynamics", "Process", "backward_process", "forward_process"]
+
+FieldLike: TypeAlias = Callable[..., Tensor]
+AffineOf: TypeAlias = Callable[[Tensor], Affine]
+PROBES = (0.2, 0.5, 0.8)  # interior times at which a conversion is checked
+EDGE = 0.999  # a converted prediction is 0/0 at t = 1, where a run from data to noise begins
+
+
+@dataclass(frozen=True)
+class Process:
+    """What a solver integrates.
+
+    Attributes:
+        dynamics: Velocity or drift.
+        kind: Which of the two, so that solvers of the other kind are refused.
+        diffusion: Scale sigma of the noise; zero for an ODE.
+    """
+
+    dynamics: Dynamics
+    kind: TargetKind
+    diffusion: float
 
 
 class FieldDynamics:
-    """Velocity or drift of a field: ``(t, z, label) -> dynamics``.
+    """Dynamics of a field, ``(t, z, label) -> velocity or drift``.
 
     Args:
         field: Callable ``(t, z, label) -> prediction``.
-        path: The path it was trained on.
-        objective: Says what is predicted, and the link from outputs to means.
-        kind: What to give; the path's own kind by default.
+        objective: Turns outputs into means (logits into values, say).
+        affine: Map from the mean to the dynamics at times t, or None where they are the same.
     """
 
-    def __init__(
-        self,
-        field: Callable[..., Tensor],
-        path: AbstractPath,
-        objective: Objective,
-        kind: TargetKind | None = None,
-    ) -> None:
+    def __init__(self, field: FieldLike, objective: Objective, affine: AffineOf | None) -> None:
         self.field = field
-        self.path = path
         self.objective = objective
-        self.kind = kind or path.kind
+        self.affine = affine
 
     def __call__(self, t: Tensor, z: Tensor, label: Tensor | None = None) -> Tensor:
         """Evaluate at times ``t`` (shape batch) and points ``z``."""
-        prediction = self.objective.mean(self.field(t, z, label))
-        if self.objective.prediction is self.kind:
-            return prediction
-        convert = conversion(
-            self.path.coefficients(t),
-            self.objective.prediction,
-            self.kind,
-            gaussian_source=self.objective.gaussian_source,
+        mean = self.objective.mean(self.field(t, z, label))
+        return mean if self.affine is None else self.affine(t)(mean, z)
+
+
+def forward_process(
+    field: FieldLike,
+    path: AbstractPath,
+    objective: Objective,
+    noise_level: float | None = None,
+) -> Process:
+    r"""Return the process from noise to data.
+
+    Args:
+        field: The network.
+        path: The path it was trained on.
+        objective: What it predicts.
+        noise_level: None is the path's own process. Any level ``e >= 0`` has the same marginals:
+            ``dz = (v + e score) dt + sqrt(2 e) dB``; 0 is the probability-flow ODE, and
+            ``sigma**2 / 2`` gives the bridge's own SDE.
+
+    Raises:
+        IncompatiblePartsError: Velocity or score do not follow from the prediction.
+        InvalidInputError: A negative noise level.
+
+    References:
+        2303.08797, section 2.4; 2409.08311.
+    """
+    if noise_level is None:
+        affine = None
+        if objective.prediction is not path.kind:
+            affine = _to(path.kind, path, objective)
+        return Process(FieldDynamics(field, objective, affine), path.kind, path.diffusion)
+    if not noise_level >= 0:
+        raise InvalidInputError(f"noise_level is 0 (an ODE) or positive; got {noise_level}.")
+    velocity = _to(TargetKind.VELOCITY, path, objective)
+    if noise_level == 0:
+        return Process(FieldDynamics(field, objective, velocity), TargetKind.VELOCITY, 0.0)
+    score = _to(TargetKind.SCORE, path, objective)
+
+    def drift(t: Tensor) -> Affine:
+        v, s = velocity(t), score(t)
+        return Affine(v.scale + noise_level * s.scale, v.shift + noise_level * s.shift)
+
+    dynamics = FieldDynamics(field, objective, drift)
+    return Process(dynamics, TargetKind.DRIFT, math.sqrt(2 * noise_level))
+
+
+def backward_process(field: FieldLike, path: AbstractPath, objective: Objective) -> Process:
+    r"""Return the process from data to noise, in the reversed time ``s = 1 - t``.
+
+    On ODE paths it is the velocity with its sign changed; on the bridge it is the backward drift
+    ``(E[z0 | z_t] - z_t) / t`` with the same diffusion.
+
+    Raises:
+        IncompatiblePartsError: x0 does not follow from the prediction on the bridge.
+
+    References:
+        2409.08311.
+    """
+    edge = 1.0 if objective.prediction is path.kind else EDGE
+
+    def forward_time(s: Tensor) -> Tensor:
+        return (1 - s).clamp(max=edge)
+
+    if path.kind is TargetKind.VELOCITY:
+        velocity = _to(TargetKind.VELOCITY, path, objective)
+
+        def reverse(s: Tensor) -> Affine:
+            found = velocity(forward_time(s))
+            return Affine(-found.scale, -found.shift)
+
+        affine: AffineOf = reverse
+    else:
+        start = _to(TargetKind.X0, path, objective)
+
+        def backward_drift(s: Tensor) -> Affine:
+            t = forward_time(s)
+            found = start(t)
+            return Affine(found.scale / t, (found.shift - 1) / t)
+
+        affine = backward_drift
+    dynamics = FieldDynamics(
+        lambda s, z, label: field(forward_time(s), z, label), objective, affine
+    )
+    return Process(dynamics, path.kind, path.diffusion)
+
+
+def _to(kind: TargetKind, path: AbstractPath, objective: Objective) -> AffineOf:
+    """Return the conversion of the objective's mean to ``kind``, checked once."""
+    gaussian = objective.gaussian_source
+    probe = path.coefficients(torch.tensor(PROBES, dtype=torch.float64))
+    check_conversion(probe, objective.prediction, kind, gaussian_source=gaussian)
+
+    def affine(t: Tensor) -> Affine:
+        return conversion(
+            path.coefficients(t), objective.prediction, kind, gaussian_source=gaussian
         )
-        return convert(prediction, z)
+
+    return affine

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 
 from precond_gm.couplings.base import AbstractCoupling
 from precond_gm.errors import InvalidInputError, InvalidTypeError, NotFittedError
-from precond_gm.flow.dynamics import FieldDynamics
-from precond_gm.flow.sampling import sample
+from precond_gm.flow.dynamics import Process, backward_process, forward_process
+from precond_gm.flow.sampling import encode, sample
 from precond_gm.models.adapt import AdaptedField
 from precond_gm.numerics.rows import RowsLike, batches, check_label, check_rows, checked
 from precond_gm.objectives import Objective
@@ -69,11 +69,24 @@ class PreconditionedFlow(nn.Module):
 
     def dynamics(self, t: Tensor, z: Tensor, label: Tensor | None = None) -> Tensor:
         """Return the velocity or drift that the prediction implies on the path."""
-        return self.dynamics_of()(t, z, label)
+        return self.process().dynamics(t, z, label)
 
-    def dynamics_of(self, field: FieldLike | None = None) -> FieldDynamics:
-        """Return the dynamics of another field (an EMA, say) under this path and objective."""
-        return FieldDynamics(self.field if field is None else field, self.path, self.objective)
+    def process(
+        self, field: FieldLike | None = None, *, noise_level: float | None = None
+    ) -> Process:
+        """Return what solvers integrate: dynamics, their kind and their diffusion.
+
+        Args:
+            field: Evaluated instead of the flow's own network (an EMA, say).
+            noise_level: None is the path's own process; see ``forward_process``.
+        """
+        network = self.field if field is None else field
+        return forward_process(network, self.path, self.objective, noise_level)
+
+    def backward_process(self, field: FieldLike | None = None) -> Process:
+        """Return the process from data to noise, in reversed time."""
+        network = self.field if field is None else field
+        return backward_process(network, self.path, self.objective)
 
     def fit_preconditioner(
         self,
@@ -174,7 +187,7 @@ class PreconditionedFlow(nn.Module):
 
     @property
     def t_max(self) -> float:
-        """Largest time drawn and reached; below 1 only where the path's own dynamics are predicted."""
+        """Largest time drawn and reached: the path's, where its own dynamics are predicted."""
         return self.path.t_max if self.objective.prediction is self.path.kind else 1.0
 
     def sample(
@@ -187,6 +200,7 @@ class PreconditionedFlow(nn.Module):
         grid: Any = "uniform",
         t_max: float | None = None,
         field: FieldLike | None = None,
+        noise_level: float | None = None,
         generator: torch.Generator | None = None,
         trajectory: bool = False,
         progress: bool = False,
@@ -201,6 +215,8 @@ class PreconditionedFlow(nn.Module):
             grid: Time grid by name, or the times themselves.
             t_max: Last time; None means the whole path where the prediction allows it.
             field: Evaluated instead of the flow's own network (an EMA, say).
+            noise_level: Noise of the sampler, where the score is known: 0 is the ODE, None the
+                path's own.
             generator: Source of the initial noise and of the solver's.
             trajectory: Whether to return the states in z at every time.
             progress: Whether to show a progress bar.
@@ -217,9 +233,39 @@ class PreconditionedFlow(nn.Module):
             grid=grid,
             t_max=t_max,
             field=field,
+            noise_level=noise_level,
             generator=generator,
             trajectory=trajectory,
             progress=progress,
+        )
+
+    def encode(
+        self,
+        x: Tensor,
+        label: Tensor | None = None,
+        *,
+        steps: int = 100,
+        solver: Any = None,
+        grid: Any = "uniform",
+        field: FieldLike | None = None,
+        generator: torch.Generator | None = None,
+    ) -> Tensor:
+        """Map data to noise: the map, then the process backward (the ODE, or the bridge's SDE).
+
+        Args:
+            x: Data rows.
+            label: Label of each row.
+            steps: Number of solver steps.
+            solver: Name or instance; as in ``sample``.
+            grid: Grid of the reversed time 1 - t.
+            field: Evaluated instead of the flow's own network.
+            generator: Source of the bridge's noise.
+
+        Returns:
+            Rows of noise, of the shape of ``x``.
+        """
+        return encode(
+            self, x, label, steps=steps, solver=solver, grid=grid, field=field, generator=generator
         )
 
     def load_base(self, state_dict: dict[str, Any]) -> None:

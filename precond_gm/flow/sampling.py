@@ -15,9 +15,10 @@ from precond_gm.solvers import grids
 from precond_gm.values import Samples, TargetKind
 
 if TYPE_CHECKING:
+    from precond_gm.flow.dynamics import Process
     from precond_gm.flow.preconditioned import PreconditionedFlow
 
-__all__ = ["sample"]
+__all__ = ["draw_labels", "sample"]
 
 DEFAULT_SOLVER = {TargetKind.VELOCITY: "heun", TargetKind.DRIFT: "euler-maruyama"}
 
@@ -33,37 +34,74 @@ def sample(
     grid: Any,
     t_max: float | None,
     field: Callable[..., Tensor] | None,
+    noise_level: float | None,
     generator: torch.Generator | None,
     trajectory: bool,
     progress: bool,
 ) -> Samples:
     """Do what ``PreconditionedFlow.sample`` says."""
-    path = flow.path
-    method = solvers.REGISTRY.resolve(solver or DEFAULT_SOLVER[path.kind])
-    solvers.check_accepts(method, path.kind, path)
+    process = flow.process(field, noise_level=noise_level)
+    method = _solver(flow, process, solver)
     times = grids.make(grid, steps, t_max=flow.t_max if t_max is None else t_max)
-    like = next((p for p in flow.field.parameters()), torch.empty(0))
-    labels = _labels(flow, n_or_label, label, like.device, generator)
+    like = _like(flow)
+    labels = draw_labels(flow, n_or_label, label, like.device, generator)
     z0 = _noise(flow, n_or_label, like, generator)
+    # A converted prediction is singular at t = 1, so the last step must not look there.
+    converted = noise_level is not None or flow.objective.prediction is not flow.path.kind
     solution = solvers.integrate(
-        flow.dynamics_of(field),
+        process.dynamics,
         method,
         times.to(like.device, z0.dtype),
         z0,
         label=labels,
-        diffusion=path.diffusion,
+        diffusion=process.diffusion,
         generator=generator,
         trajectory=trajectory,
-        last_step="euler" if _singular_at_one(flow) else None,
+        last_step="euler" if converted else None,
         progress=progress,
     )
     x = flow.preconditioner.inverse(solution.final, labels).value
     return Samples(x, labels, solution.states, solution.num_evals)
 
 
-def _singular_at_one(flow: PreconditionedFlow) -> bool:
-    """Whether the dynamics cannot be evaluated at t = 1 itself."""
-    return flow.objective.prediction is not flow.path.kind
+@torch.no_grad()
+def encode(
+    flow: PreconditionedFlow,
+    x: Tensor,
+    label: Tensor | None,
+    *,
+    steps: int,
+    solver: Any,
+    grid: Any,
+    field: Callable[..., Tensor] | None,
+    generator: torch.Generator | None,
+) -> Tensor:
+    """Do what ``PreconditionedFlow.encode`` says."""
+    process = flow.backward_process(field)
+    method = _solver(flow, process, solver)
+    z1 = flow.precondition(x, label)
+    solution = solvers.integrate(
+        process.dynamics,
+        method,
+        grids.make(grid, steps).to(z1.device, z1.dtype),
+        z1,
+        label=label,
+        diffusion=process.diffusion,
+        generator=generator,
+        last_step="euler",  # the backward drift is singular where the reversed time is 1
+    )
+    return solution.final
+
+
+def _solver(flow: PreconditionedFlow, process: Process, solver: Any) -> solvers.AbstractSolver:
+    method = solvers.REGISTRY.resolve(DEFAULT_SOLVER[process.kind] if solver is None else solver)
+    solvers.check_accepts(method, process.kind, flow.path)
+    return method
+
+
+def _like(flow: PreconditionedFlow) -> Tensor:
+    """Return a tensor of the network's device and precision."""
+    return next(iter(flow.field.parameters()), torch.empty(0))
 
 
 def _noise(
@@ -86,14 +124,25 @@ def _noise(
     return z0.to(like.device)
 
 
-def _labels(
+def draw_labels(
     flow: PreconditionedFlow,
     n_or_label: int | Tensor,
     label: int | Tensor | None,
     device: torch.device,
     generator: torch.Generator | None,
 ) -> Tensor | None:
-    """Return one label per row: as given, or drawn with the fitted class frequencies."""
+    """Return one label per row: as given, or drawn with the fitted class frequencies.
+
+    Args:
+        flow: The flow; one without labels gives None.
+        n_or_label: Number of rows, or one label per row.
+        label: One label for all rows, one per row, or None.
+        device: Where the labels go.
+        generator: Source of the draw.
+
+    Raises:
+        InvalidInputError: A label that the flow does not know, or frequencies that are not known.
+    """
     if isinstance(n_or_label, Tensor):
         label = n_or_label
     n = n_or_label if isinstance(n_or_label, int) else n_or_label.shape[0]
