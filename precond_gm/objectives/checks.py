@@ -19,8 +19,8 @@ from precond_gm.errors import (
     SingularCellWarning,
 )
 from precond_gm.objectives.divergences.domain import Domain
-from precond_gm.objectives.ends import behaviour, interior
-from precond_gm.objectives.implied import ImpliedWeight
+from precond_gm.objectives.ends import Ends, behaviour, interior
+from precond_gm.objectives.implied import ImpliedWeight, target_power
 from precond_gm.objectives.objective import Objective
 from precond_gm.values import TargetKind
 
@@ -54,6 +54,7 @@ def check_objective(objective: Objective, implied: ImpliedWeight, *, strict: boo
     _check_hole(weight.log(), t, f"the weight {objective.weight!r}")
     _check_hole(log_density, t, f"the time law {objective.time_law!r}")
     _check_singular(objective, implied, strict)
+    _check_target(objective, implied, strict)
     _warn_not_bregman(objective)
     _warn_discrete(objective)
     _warn_vanishing(objective, implied)
@@ -112,14 +113,52 @@ def _check_singular(objective: Objective, implied: ImpliedWeight, strict: bool) 
     if effective.is_bounded:
         return
     have, want = implied.prediction.value, implied.loss_space.value
-    text = (
+    _singular(
         f"{have}-prediction with {want}-loss on {implied.path!r} multiplies the error of {have} by "
         f"{implied.formula}, which is unbounded. The aligned alternative is "
-        f"prediction={have!r}, loss_space={have!r}; a weight that cancels the growth also works."
+        f"prediction={have!r}, loss_space={have!r}; a weight that cancels the growth also works.",
+        strict,
     )
+
+
+def _check_target(objective: Objective, implied: ImpliedWeight, strict: bool) -> None:
+    """Warn of an aligned loss that diverges all the same, because its target does.
+
+    A cut of the time law at the path's t_max cures the end at 1, and sampling stops there too.
+    """
+    path, have = implied.path, implied.prediction
+    if not implied.is_aligned:
+        return
+    power = target_power(path, have)
+    is_cut = have is path.kind and path.t_max < 1
+    where = [
+        end
+        for at, end, cut in ((power.at_zero, 0, False), (power.at_one, 1, is_cut))
+        if at <= -1 and not cut
+    ]
+    emphasis = behaviour(
+        lambda t: (
+            objective.weight(t, path.coefficients(t)).detach().log()
+            + objective.time_law.log_density(t).detach()
+        )
+    )
+    where = [end for end in where if (emphasis.at_one if end else emphasis.at_zero) <= 0]
+    if not where:
+        return
+    default = path.default_prediction.value
+    _singular(
+        f"the target of {have.value}-prediction on {path!r} has a variance that grows like 1/"
+        f"{'(1-t)' if 1 in where else 't'}: the loss is aligned and diverges all the same. The "
+        f"bounded alternative is prediction={default!r}; a t_max below 1 on the path cuts the "
+        f"drift's time law and its sampling alike.",
+        strict,
+    )
+
+
+def _singular(text: str, strict: bool) -> None:
     if strict:
         raise IncompatiblePartsError(text)
-    warnings.warn(text, SingularCellWarning, stacklevel=4)
+    warnings.warn(text, SingularCellWarning, stacklevel=5)
 
 
 def _warn_not_bregman(objective: Objective) -> None:
@@ -140,34 +179,54 @@ def _warn_discrete(objective: Objective) -> None:
 
 
 def _warn_vanishing(objective: Objective, implied: ImpliedWeight) -> None:
+    """Say at which ends the emphasis vanishes, and how much rarer or lighter that makes them."""
     law = objective.time_law
-    ends = behaviour(lambda t: law.log_density(t).detach())
     edge = torch.tensor([END, 1 - END], dtype=torch.float64)
     below, above = law.cdf(edge).detach().double().tolist()
-    for power, mass, end in ((ends.at_zero, below, 0), (ends.at_one, 1 - above, 1)):
-        if power > 0:
-            _warn(
-                f"the time law {law!r} vanishes at t = {end}: times within {END} of it are drawn "
-                f"{END / max(mass, 1e-300):.3g} times less often than uniformly, and are learned "
-                f"with so much more variance."
-            )
+    rarer = _vanishing(behaviour(law.log_density), below / END, (1 - above) / END)
+    if rarer:
+        _warn(
+            f"the time law {law!r} vanishes at {rarer} fewer rows than under uniform times, and so "
+            f"much more variance."
+        )
     coefficients = implied.path.coefficients
 
-    def effective(t: Tensor) -> Tensor:
-        return (implied(t) * objective.weight(t, coefficients(t)).detach()).log()
+    def log_weight(t: Tensor) -> Tensor:
+        return objective.weight(t, coefficients(t)).detach().log()
 
-    if _is_flat(lambda t: objective.weight(t, coefficients(t)).detach().log()):
+    if _is_flat(log_weight):
         return
-    weights = behaviour(effective)
     near = torch.linspace(0, END, 101, dtype=torch.float64)[1:-1]
-    whole = float(effective(interior()).exp().mean())
-    for power, at, end in ((weights.at_zero, near, 0), (weights.at_one, 1 - near, 1)):
-        if power > 0:
-            share = float(effective(at).exp().mean()) / whole
-            _warn(
-                f"the weight {objective.weight!r} makes the emphasis vanish at t = {end}: errors "
-                f"within {END} of it count {1 / max(share, 1e-300):.3g} times less than on average."
-            )
+
+    def log_effective(t: Tensor) -> Tensor:
+        return implied(t).log() + log_weight(t)
+
+    whole, at_zero, at_one = (
+        float(log_effective(t).exp().mean()) for t in (interior(), near, 1 - near)
+    )
+    lighter = _vanishing(behaviour(log_effective), at_zero / whole, at_one / whole)
+    if lighter:
+        _warn(
+            f"with the weight {objective.weight!r} the emphasis vanishes at {lighter} less weight "
+            f"than on average."
+        )
+
+
+def _vanishing(ends: Ends, share_at_zero: float, share_at_one: float) -> str:
+    """Name the ends where a function vanishes, with the factor by which times there lose."""
+    losing = [
+        (end, 1 / max(share, 1e-300))
+        for power, share, end in (
+            (ends.at_zero, share_at_zero, 0),
+            (ends.at_one, share_at_one, 1),
+        )
+        if power > 0
+    ]
+    if not losing:
+        return ""
+    places = " and ".join(f"t = {end}" for end, _ in losing)
+    factors = " and ".join(f"{factor:.3g}" for _, factor in losing)
+    return f"{places}: times within {END} of it have {factors} times"
 
 
 def _warn_twice(objective: Objective, *logs: Tensor) -> None:

@@ -55,8 +55,10 @@ def behaviour(log_f: Callable[[Tensor], Tensor]) -> Ends:
     zero, one = _power(log_f(offsets), offsets), _power(log_f(1 - offsets), offsets)
     if zero < 0 or one < 0:
         return Ends(zero, one, math.inf)
-    near = torch.logspace(-6, -2, 9, dtype=torch.float64)
-    values = log_f(torch.cat([near, interior(), 1 - near]))
+    near = torch.logspace(-9, -2, 15, dtype=torch.float64)
+    at_ends = torch.tensor([0.0, 1.0], dtype=torch.float64)  # the limits, where they are defined
+    values = log_f(torch.cat([at_ends, near, interior(), 1 - near]))
+    values = torch.where(torch.isnan(values) | torch.isposinf(values), -math.inf, values)
     return Ends(zero, one, float(values.max().exp()))
 
 

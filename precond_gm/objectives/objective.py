@@ -134,7 +134,7 @@ class Objective(nn.Module):
                 part.observe(t, per_row, per_row if weight is None else per_row * weight.detach())
 
     def _terms(self, sample: PathSample, per_row: Tensor, weight: Tensor | None) -> LossTerms:
-        """Average the rows with every factor that there is, and no operation for one that is not."""
+        """Average the rows with every factor there is, and no operation for one there is not."""
         for factor in (self.time_law.importance(sample.t), sample.weight):
             if factor is not None:
                 weight = factor if weight is None else weight * factor
