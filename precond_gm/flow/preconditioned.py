@@ -182,7 +182,7 @@ class PreconditionedFlow(nn.Module):
             generator=generator,
         )
         point = self.path.sample(pairing, t, target=self.objective.loss_space, generator=generator)
-        prediction = (self.field if field is None else field)(t, point.z_t, point.label)
+        prediction = (self.field if field is None else field)(point.t, point.z_t, point.label)
         return self.objective(point, prediction)
 
     @property

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from itertools import permutations
 
@@ -22,6 +23,7 @@ PATHS = REGISTRY.names()
 INTERIOR = torch.linspace(0.05, 0.95, 10, dtype=torch.float64)
 
 
+@functools.cache
 def defined(path: AbstractPath, gaussian_source: bool) -> list[tuple[TargetKind, TargetKind]]:
     """List the ordered pairs of kinds that convert into each other on a path."""
     c = path.coefficients(INTERIOR)
