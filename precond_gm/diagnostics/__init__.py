@@ -2,5 +2,14 @@
 
 from precond_gm.diagnostics.conditioning import ConditioningReport, conditioning
 from precond_gm.diagnostics.quality import Metric, QualityReport, quality
+from precond_gm.diagnostics.step_size import StepSizeReport, step_size
 
-__all__ = ["ConditioningReport", "Metric", "QualityReport", "conditioning", "quality"]
+__all__ = [
+    "ConditioningReport",
+    "Metric",
+    "QualityReport",
+    "StepSizeReport",
+    "conditioning",
+    "quality",
+    "step_size",
+]
