@@ -8,6 +8,7 @@ from typing import Any
 from torch import Tensor
 
 from precond_gm.errors import IncompatiblePartsError, InvalidInputError, UnknownNameError
+from precond_gm.numerics.brownian import Brownian
 from precond_gm.solvers.base import AbstractSolver
 from precond_gm.values import TargetKind
 
@@ -66,24 +67,33 @@ def check_diffusion(solver: AbstractSolver, diffusion: float) -> None:
         )
 
 
-def check_noise(noise: Tensor | None, grid: list[float], z0: Tensor, diffusion: float) -> None:
-    """Refuse given increments that do not fit the grid and the rows, or that would not be used.
+def check_noise(
+    noise: Tensor | Brownian | None, grid: list[float], z0: Tensor, diffusion: float
+) -> Tensor | None:
+    """Return given increments; refuse those that do not fit grid and rows, or would not be used.
 
     Raises:
         InvalidInputError: As said.
     """
     if noise is None:
-        return
+        return None
     if not diffusion:
         raise InvalidInputError(
             "noise is given but diffusion is 0, so it would not be used. Give the diffusion of "
             "the path as well."
         )
-    if noise.shape != (len(grid) - 1, *z0.shape):
+    if isinstance(noise, Brownian) and noise.times.tolist() != grid:
         raise InvalidInputError(
-            f"noise has shape {tuple(noise.shape)}, expected {(len(grid) - 1, *z0.shape)}: one "
-            f"Brownian increment per step and row, of variance h."
+            f"the Brownian path lives on another grid ({noise.times.shape[0] - 1} steps) than "
+            f"times ({len(grid) - 1} steps). Use noise.coarsen(times) or noise.refine(times)."
         )
+    increments = noise.increments if isinstance(noise, Brownian) else noise
+    if increments.shape != (len(grid) - 1, *z0.shape):
+        raise InvalidInputError(
+            f"noise has shape {tuple(increments.shape)}, expected {(len(grid) - 1, *z0.shape)}: "
+            f"one Brownian increment per step and row, of variance h."
+        )
+    return increments
 
 
 def _name(solver: AbstractSolver) -> str:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from precond_gm.errors import InvalidInputError, NonFiniteError
+from precond_gm.numerics.brownian import Brownian
 from precond_gm.numerics.grid import check_times
 from precond_gm.numerics.noise import standard_normal
 from precond_gm.solvers.base import AbstractSolver, euler_step
@@ -42,7 +43,7 @@ def integrate(
     *,
     label: Tensor | None = None,
     diffusion: float = 0.0,
-    noise: Tensor | None = None,
+    noise: Tensor | Brownian | None = None,
     generator: torch.Generator | None = None,
     trajectory: bool = False,
     last_step: Literal["euler"] | None = None,
@@ -61,8 +62,8 @@ def integrate(
         z0: Rows at ``times[0]``, shape ``batch *event``.
         label: Label of each row, or None.
         diffusion: Scale sigma, from the path (so that two sigmas cannot disagree); 0 is an ODE.
-        noise: Brownian increments ``B(t_{k+1}) - B(t_k)``, shape ``n batch *event``, or None to
-            draw them step by step.
+        noise: Brownian increments ``B(t_{k+1}) - B(t_k)``, shape ``n batch *event``, or a
+            ``Brownian`` on this grid, or None to draw them step by step.
         generator: Source of the noise that is drawn.
         trajectory: Whether to keep the states at all times.
         last_step: ``"euler"`` does the last step by Euler (with noise: Euler-Maruyama), for
@@ -92,7 +93,7 @@ def integrate(
     """
     grid = check_times(times)
     check_diffusion(solver, diffusion)
-    check_noise(noise, grid, z0, diffusion)
+    increments = check_noise(noise, grid, z0, diffusion)
     calls = 0
 
     def counted(t: Tensor, z: Tensor, label: Tensor | None = None) -> Tensor:
@@ -114,8 +115,8 @@ def integrate(
         if diffusion:
             increment = (
                 standard_normal(z, generator).mul_((t_next - t) ** 0.5)
-                if noise is None
-                else noise[k]
+                if increments is None
+                else increments[k]
             )
         step = euler_step if last_step == "euler" and k == last else solver.step
         z = step(counted, t, t_next, z, label, diffusion=diffusion, increment=increment)

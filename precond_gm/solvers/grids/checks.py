@@ -1,10 +1,10 @@
-"""Checks that every grid shares."""
+"""Checks that the grids share."""
 
 from __future__ import annotations
 
 from precond_gm.errors import InvalidInputError
 
-__all__ = ["check_steps", "check_t_max"]
+__all__ = ["check_delta", "check_steps", "check_t_max"]
 
 
 def check_steps(steps: int, least: int = 1) -> int:
@@ -29,3 +29,17 @@ def check_t_max(t_max: float) -> float:
     if not 0 < t_max <= 1:
         raise InvalidInputError(f"t_max is {t_max}; it lies in (0, 1], and 1 is the data.")
     return float(t_max)
+
+
+def check_delta(delta: float, below: float = 1.0) -> float:
+    """Return ``delta``, in (0, below).
+
+    Raises:
+        InvalidInputError: Anything else.
+    """
+    if not 0 < delta < below:
+        raise InvalidInputError(
+            f"delta is {delta}; it is the distance to t = 1 where sampling stops, in "
+            f"(0, {below:g})."
+        )
+    return float(delta)

@@ -12,13 +12,23 @@ from torch import Tensor
 
 from precond_gm.errors import InvalidInputError, InvalidTypeError, UnknownNameError
 from precond_gm.numerics.grid import check_times
-from precond_gm.solvers.grids.standard import uniform
+from precond_gm.solvers.grids.geometric import geometric
+from precond_gm.solvers.grids.path_kl_optimal import path_kl_optimal
+from precond_gm.solvers.grids.standard import early_stopping, edm, shifted, uniform
 
 __all__ = ["GRIDS", "GridLike", "make"]
 
 GridLike: TypeAlias = "str | Callable[..., Tensor] | Tensor"
 
-GRIDS: dict[str, Callable[..., Tensor]] = {"uniform": uniform}
+GRIDS: dict[str, Callable[..., Tensor]] = {
+    "uniform": uniform,
+    "early-stopping": early_stopping,
+    "geometric": geometric,
+    "path-kl-optimal": path_kl_optimal,
+    "edm": edm,
+    "shifted": shifted,
+}
+_ALWAYS_GIVEN = ("steps", "t_max")
 
 
 def make(grid: GridLike, steps: int = 100, t_max: float = 1.0, **options: Any) -> Tensor:
@@ -70,7 +80,7 @@ def _named(name: str, options: dict[str, Any]) -> Callable[..., Tensor]:
             f"callable (steps, t_max) is a grid too."
         )
     function = GRIDS[name]
-    allowed = [key for key in inspect.signature(function).parameters if key not in _GIVEN]
+    allowed = [key for key in inspect.signature(function).parameters if key not in _ALWAYS_GIVEN]
     for option in options:
         if option not in allowed:
             raise InvalidTypeError(
@@ -78,6 +88,3 @@ def _named(name: str, options: dict[str, Any]) -> Callable[..., Tensor]:
                 f"{', '.join(allowed) or 'no options'}."
             )
     return function
-
-
-_GIVEN = ("steps", "t_max")
