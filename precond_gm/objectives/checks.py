@@ -130,25 +130,21 @@ def _check_target(objective: Objective, implied: ImpliedWeight, strict: bool) ->
     if not implied.is_aligned:
         return
     power = target_power(path, have)
-    is_cut = have is path.kind and path.t_max < 1
-    where = [
-        end
-        for at, end, cut in ((power.at_zero, 0, False), (power.at_one, 1, is_cut))
-        if at <= -1 and not cut
-    ]
     emphasis = behaviour(
         lambda t: (
             objective.weight(t, path.coefficients(t)).detach().log()
             + objective.time_law.log_density(t).detach()
         )
     )
-    where = [end for end in where if (emphasis.at_one if end else emphasis.at_zero) <= 0]
-    if not where:
+    is_cut = have is path.kind and path.t_max < 1
+    at_zero = power.at_zero + emphasis.at_zero <= -1
+    at_one = power.at_one + emphasis.at_one <= -1 and not is_cut
+    if not (at_zero or at_one):
         return
     default = path.default_prediction.value
     _singular(
         f"the target of {have.value}-prediction on {path!r} has a variance that grows like 1/"
-        f"{'(1-t)' if 1 in where else 't'}: the loss is aligned and diverges all the same. The "
+        f"{'(1-t)' if at_one else 't'}: the loss is aligned and diverges all the same. The "
         f"bounded alternative is prediction={default!r}; a t_max below 1 on the path cuts the "
         f"drift's time law and its sampling alike.",
         strict,

@@ -35,7 +35,9 @@ class GeneralisedKL(AbstractDivergence):
 
     def __call__(self, target: Tensor, prediction: Tensor) -> Tensor:
         """Return the divergence of each row."""
-        ratio = torch.xlogy(target, target) - torch.xlogy(target, prediction)
+        # where the target is 0 the logarithm drops out; its gradient 0 / 0 must drop out too
+        inside = torch.where(target > 0, prediction, 1.0)
+        ratio = torch.xlogy(target, target) - target * inside.log()
         return sum_event(ratio - target + prediction)
 
 

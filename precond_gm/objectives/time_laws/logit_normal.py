@@ -95,11 +95,14 @@ class EDM(_NormalLogit):
 
     data_std: float = 0.5
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not self.data_std > 0:
+            raise InvalidInputError(f"EDM: data_std is positive; got {self.data_std}.")
+
     @property
     def centre(self) -> float:
         """Mean of the logit."""
-        if not self.data_std > 0:
-            raise InvalidInputError(f"EDM: data_std is positive; got {self.data_std}.")
         return 1.2 - math.log(self.data_std / 0.5)
 
     @property
