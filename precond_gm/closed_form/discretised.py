@@ -80,9 +80,27 @@ def gaps(
     if extra_noise is not None:
         source = source + extra_noise
     pull = h[..., 0] * (shift + (matrix @ path_mean[:-1].unsqueeze(-1)).squeeze(-1))
-    mean = torch.zeros_like(path_mean[0])
-    covariance = torch.zeros_like(sigma_t[0])
-    for k in range(start.shape[0]):
-        mean = (forward[k] @ mean.unsqueeze(-1)).squeeze(-1) + pull[k]
-        covariance = forward[k] @ covariance @ forward[k].mT + source[k]
-    return Gaps(mean, 0.5 * (covariance + covariance.mT), sigma_t[-1])
+    mean, covariance = _composed(forward, pull.unsqueeze(-1), source)
+    return Gaps(mean.squeeze(-1), 0.5 * (covariance + covariance.mT), sigma_t[-1])
+
+
+def _composed(forward: Tensor, mean: Tensor, covariance: Tensor) -> tuple[Tensor, Tensor]:
+    """Run ``e' = F e + m``, ``D' = F D F^T + S`` from zero through all steps.
+
+    Two steps in a row are one step of the same form, so pairs are merged until one is left:
+    a logarithmic number of batched products instead of a loop over the steps.
+    """
+    while forward.shape[0] > 1:
+        even = forward.shape[0] // 2 * 2
+        first, then = slice(0, even, 2), slice(1, even, 2)
+        last = forward[then]
+        merged = (
+            last @ forward[first],
+            last @ mean[first] + mean[then],
+            last @ covariance[first] @ last.mT + covariance[then],
+        )
+        forward, mean, covariance = (
+            torch.cat([pairs, old[even:]])  # an odd step waits for the next round
+            for pairs, old in zip(merged, (forward, mean, covariance), strict=True)
+        )
+    return mean[0], covariance[0]
