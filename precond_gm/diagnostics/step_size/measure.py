@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from precond_gm.closed_form import GaussianBridge
+from precond_gm.closed_form.gaussian_base import AbstractGaussianBridge
 from precond_gm.diagnostics.step_size.distances import (
     gaussian_errors,
     paired_w2,
@@ -173,7 +173,7 @@ def _end_errors(
 ) -> tuple[dict[str, Replicates], dict[str, float]]:
     """Compare the ends: with a known law, with held-out rows, or with the continuous process."""
     few = rows.truth[0].shape[0]
-    if isinstance(subject.bridge, GaussianBridge):
+    if isinstance(subject.bridge, AbstractGaussianBridge):
         laws = [subject.bridge.marginal(float(grid[-1])) for grid in grids]
         meaning["w2"] = "to the exact law at the end"
         return gaussian_errors([run[:few] for run in rows.final], rows.truth, laws), {}

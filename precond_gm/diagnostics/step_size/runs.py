@@ -133,10 +133,10 @@ def _run_rows(
         final=tuple(final[s] for s in order),
         truth=tuple(truth[s] for s in order),
         label=label,
-        discretisation=torch.stack(exact.discretisation, 1),
-        total=torch.stack(exact.total, 1),
-        drift=torch.stack(exact.drift, 1),
-        control=torch.stack(runs.control, 1),
+        discretisation=exact.discretisation.T,
+        total=(exact.discretisation if exact.is_model else exact.total).T,
+        drift=exact.drift.T,
+        control=runs.control.T,
         num_evals=runs.num_evals + exact.num_evals,
     )
 
@@ -149,12 +149,11 @@ class _EulerRuns:
     ) -> None:
         self.model, self.mesh, self.label = model, mesh, label
         self.shift = [z0 for _ in mesh.at]
-        self.control = [_zeros(z0) for _ in mesh.at]
+        self.control = _zeros(len(mesh.at), z0)
         self.num_evals = 0
-        self._finest = mesh.finest
-        self._due = [True for _ in mesh.at]
-        self._anchor: list[Tensor] = []
-        self._before = 0.0
+        self._held = torch.zeros_like(z0).repeat(len(mesh.at), *[1] * z0.ndim)
+        self._due = set(range(len(mesh.at)))
+        self._before: float | None = None
         self._sums: list[Tensor] = []
         self._when: list[float] = []
 
@@ -173,24 +172,18 @@ class _EulerRuns:
         drifts = value.reshape(len(starting), *path.shape)
         for (s, h), drift in zip(starting, drifts, strict=True):
             self.shift[s] = torch.add(self.shift[s], drift, alpha=h)
-            self._due[s] = True
-            if s == self._finest:
-                finest = drift
-        if any(s == self._finest for s, _ in starting):
-            self._follow(finest, self.mesh.times[j])
+            self._due.add(s)
+        for (s, _), drift in zip(starting, drifts, strict=True):
+            if s == self.mesh.finest:
+                self._follow(drift, self.mesh.times[j])
 
     def _follow(self, drift: Tensor, t: float) -> None:
         """Gather, along the finest run, what every grid misses between its own times."""
-        for s in range(len(self.control)):
-            if self._anchor:
-                gap = _square(drift - self._anchor[s]) * (t - self._before)
-                self.control[s] = self.control[s] + gap
-        if not self._anchor:
-            self._anchor = [drift for _ in self.control]
-        for s in range(len(self.control)):
-            if self._due[s]:
-                self._anchor[s] = drift
-                self._due[s] = False
+        if self._before is not None:
+            self.control += _square(drift - self._held) * (t - self._before)
+        for s in self._due:
+            self._held[s] = drift
+        self._due.clear()
         self._before = t
 
     def require_finite(self) -> None:
@@ -225,42 +218,44 @@ class _ExactProcess:
         self.process, self.model, self.mesh, self.label = process, model, mesh, label
         self.is_model = process is model
         self.shift = z0
-        self.discretisation = [_zeros(z0) for _ in mesh.at]
-        self.total = [_zeros(z0) for _ in mesh.at] if not self.is_model else self.discretisation
-        self.drift = [_zeros(z0) for _ in mesh.at]
+        self.discretisation, self.total, self.drift = (_zeros(len(mesh.at), z0) for _ in range(3))
         self.num_evals = 0
-        self._exact_anchor = [z0 for _ in mesh.at]
-        self._model_anchor = [z0 for _ in mesh.at]
+        self._exact_held = torch.zeros_like(z0).repeat(len(mesh.at), *[1] * z0.ndim)
+        self._model_held = self._exact_held if self.is_model else self._exact_held.clone()
+        self._running = torch.ones_like(self.drift)
 
     def step(self, j: int, t: Tensor, t_inner: Tensor, path: Tensor, lean: Tensor) -> None:
         """Step from mesh time ``j``; ``lean`` is ``sigma I / h`` with I the path's integral."""
         h = self.mesh.times[j + 1] - self.mesh.times[j]
         x = self.shift + path
         first = self._evaluate(self.process, t, x)
-        self._set_anchors(j, t, x, first)
+        self._hold(j, t, x, first)
         inner = x + torch.add(1.5 * lean, first, alpha=0.75 * h)
         second = self._evaluate(self.process, t_inner, inner)
-        for s, index in enumerate(self.mesh.at):
-            if j < index[-1]:
-                anchor = self._exact_anchor[s]
-                self.discretisation[s] = self.discretisation[s] + _radau(first, second, anchor, h)
-                if not self.is_model:
-                    gap = _radau(first, second, self._model_anchor[s], h)
-                    self.total[s] = self.total[s] + gap
-        if self.is_model:
-            self.total = self.discretisation
+        self.discretisation += self._missed(first, second, self._exact_held, h)
+        if not self.is_model:
+            self.total += self._missed(first, second, self._model_held, h)
         self.shift = torch.add(torch.add(self.shift, first, alpha=h / 3), second, alpha=2 * h / 3)
 
-    def _set_anchors(self, j: int, t: Tensor, x: Tensor, first: Tensor) -> None:
+    def _hold(self, j: int, t: Tensor, x: Tensor, first: Tensor) -> None:
         """Remember the drift that each grid holds from here to its next time."""
+        for s in self.mesh.ending.get(j, ()):
+            self._running[s] = 0
         starting = self.mesh.starting.get(j)
         if not starting:
             return
         held = first if self.is_model else self._evaluate(self.model, t, x)
+        error = _square((first - held).unsqueeze(0))[0]
         for s, h in starting:
-            self._exact_anchor[s], self._model_anchor[s] = first, held
+            self._exact_held[s] = first
             if not self.is_model:
-                self.drift[s] = self.drift[s] + _square(first - held) * h
+                self._model_held[s] = held
+                self.drift[s] += error * h
+
+    def _missed(self, first: Tensor, second: Tensor, held: Tensor, h: float) -> Tensor:
+        """Integrate the squared gap over a step from its two nodes, 0 and 3/4."""
+        gap = _square(first - held) * (h / 3) + _square(second - held) * (2 * h / 3)
+        return gap * self._running
 
     def _evaluate(self, dynamics: Dynamics, t: Tensor, x: Tensor) -> Tensor:
         value = dynamics(t.expand(x.shape[0]), x, self.label)
@@ -279,18 +274,13 @@ def _area(step: Tensor, h: float, sigma: float, generator: torch.Generator | Non
     return torch.add(step * (h / 2), noise, alpha=sigma * (h**3 / 12) ** 0.5)
 
 
-def _radau(first: Tensor, second: Tensor, anchor: Tensor, h: float) -> Tensor:
-    """Integrate the squared gap over a step from its two nodes, 0 and 3/4."""
-    return _square(first - anchor) * (h / 3) + _square(second - anchor) * (2 * h / 3)
-
-
 def _square(gap: Tensor) -> Tensor:
-    """Return the squared norm of each row, in float64: many small numbers are added."""
-    return gap.square().flatten(1).sum(1).to(torch.float64)
+    """Return the squared norm of each row, ``grids rows *event`` to ``grids rows``, in float64."""
+    return gap.square().flatten(2).sum(2).to(torch.float64)
 
 
-def _zeros(z: Tensor) -> Tensor:
-    return torch.zeros(z.shape[0], dtype=torch.float64, device=z.device)
+def _zeros(grids: int, z: Tensor) -> Tensor:
+    return torch.zeros(grids, z.shape[0], dtype=torch.float64, device=z.device)
 
 
 def _require_shape(value: Tensor, z: Tensor) -> None:

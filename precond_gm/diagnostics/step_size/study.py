@@ -8,8 +8,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from precond_gm.closed_form import GaussianBridge
+from precond_gm.closed_form.gaussian_base import AbstractGaussianBridge
 from precond_gm.diagnostics.ends import local_generator
+from precond_gm.diagnostics.step_size.grids import make_grids, title_of
 from precond_gm.diagnostics.step_size.measure import Measured, measure
 from precond_gm.diagnostics.step_size.replicates import fit_slope
 from precond_gm.diagnostics.step_size.report import THEORY_SLOPES, StepSizeReport, mean_steps
@@ -57,7 +58,7 @@ def step_size(
         reference: Held-out rows in x, ``(rows, labels)``, or an exact bridge in z, whose drift is
             then the truth. None: the dynamics' own continuous process is.
         t_max: Last time; None is 1 for x1-prediction and exact bridges, else the path's.
-        grid: Grid by name, or a callable ``(steps, t_max) -> times``.
+        grid: Grid by name, ``(name, options)``, or a callable ``(steps, t_max) -> times``.
         name: What to call it in tables and figures.
         num_reference: Rows of the exact process; None is all of them for an exact bridge, else as
             many as cost a tenth of the finest run's evaluations.
@@ -76,7 +77,7 @@ def step_size(
         2409.08311, theorem 2; 2606.16610, theorems 1 to 4.
 
     Example:
-        >>> from precond_gm.closed_form import GaussianBridge
+        >>> from precond_gm.closed_form.gaussian_base import AbstractGaussianBridge
         >>> report = step_size(GaussianBridge(0.0, 1.0, 0.0, 1.0), steps=(8, 16, 32))
         >>> gap = (report.path_kl - report.exact["path_kl"]) / report.standard_errors["path_kl"]
         >>> bool((gap.abs() < 4).all())
@@ -93,7 +94,7 @@ def step_size(
     )
     counts = check_steps(steps)
     generator = local_generator(generator)
-    grids = tuple(subject.grid(grid, n) for n in counts)
+    grids = make_grids(subject, grid, counts, generator=generator)
     found = measure(
         subject,
         grids,
@@ -102,8 +103,7 @@ def step_size(
         batch_size=batch_size,
         generator=generator,
     )
-    title = grid if isinstance(grid, str) else getattr(grid, "__name__", "given")
-    return report_of(subject, title, grids, found, num_samples)
+    return report_of(subject, title_of(grid), grids, found, num_samples)
 
 
 def check_steps(steps: Sequence[int]) -> tuple[int, ...]:
@@ -158,7 +158,7 @@ def report_of(
 def _exact(subject: Subject, grids: tuple[Tensor, ...]) -> dict[str, Tensor]:
     """Return the exact values, where the dynamics under study is an exact Gaussian bridge."""
     bridge = subject.bridge
-    if not (subject.is_exact and isinstance(bridge, GaussianBridge)):
+    if not (subject.is_exact and isinstance(bridge, AbstractGaussianBridge)):
         return {}
     found = {"w2": bridge.w2, "marginal_kl": bridge.marginal_kl}
     if subject.sigma:
@@ -170,7 +170,9 @@ def _exact(subject: Subject, grids: tuple[Tensor, ...]) -> dict[str, Tensor]:
 
 def _roughness(subject: Subject, grids: tuple[Tensor, ...]) -> float | None:
     """Return ``int G dt`` for equal steps of an exact Gaussian bridge."""
-    if not (isinstance(subject.bridge, GaussianBridge) and subject.is_exact and subject.sigma):
+    if not (
+        isinstance(subject.bridge, AbstractGaussianBridge) and subject.is_exact and subject.sigma
+    ):
         return None
     equal = all(float(g.diff().max() - g.diff().min()) < 1e-9 for g in grids)
     if not equal:
@@ -189,6 +191,12 @@ def _notes(subject: Subject, grids: tuple[Tensor, ...]) -> tuple[str, ...]:
         notes.append(
             "neither an exact law nor held-out data were given: errors are those of the step size "
             "alone, against the dynamics' own continuous process."
+        )
+    ends = sorted({float(g[-1]) for g in grids})
+    if ends[0] < 1:
+        notes.append(
+            f"runs end at t = {ends[0]:.6g}; distances are to the law there where it is known, "
+            f"else to the data."
         )
     if subject.bridge is None:
         finest = max(g.shape[0] - 1 for g in grids)

@@ -10,18 +10,23 @@ import torch
 from torch import Tensor
 
 from precond_gm import paths
-from precond_gm.closed_form import AbstractBridge
+from precond_gm.closed_form import (
+    AbstractBridge,
+    BinaryBridge,
+    EmpiricalBridge,
+    PointMassBridge,
+)
 from precond_gm.errors import InvalidInputError, InvalidTypeError
 from precond_gm.flow import PreconditionedFlow
 from precond_gm.flow.sampling import draw_labels
 from precond_gm.numerics.noise import standard_normal
 from precond_gm.numerics.rows import check_label, check_rows
-from precond_gm.solvers import grids
 from precond_gm.values import Batch, Dynamics
 
 __all__ = ["LEAST_ROWS", "Draw", "Subject", "resolve"]
 
 Draw: TypeAlias = "Callable[[int, torch.Generator], tuple[Tensor, Tensor | None]]"
+_WITHOUT_DENSITY = (PointMassBridge, EmpiricalBridge, BinaryBridge)  # drift singular at t = 1
 LEAST_ROWS = 64  # two rows in each group of the jackknife
 
 
@@ -63,10 +68,6 @@ class Subject:
         with torch.no_grad():
             return self.flow.preconditioner.inverse(z, label).value
 
-    def grid(self, grid: Any, steps: int) -> Tensor:
-        """Return the times of a grid, float64."""
-        return grids.make(grid, steps, t_max=self.t_max)
-
 
 def resolve(
     dynamics_or_flow: Any,
@@ -96,7 +97,8 @@ def resolve(
     if isinstance(model, AbstractBridge):
         bridge = model
     if bridge is not None:
-        sigma, end, process = bridge.sigma, 1.0, model if bridge is model else bridge
+        sigma, process = bridge.sigma, model if bridge is model else bridge
+        end = paths.BrownianBridge.t_max if isinstance(bridge, _WITHOUT_DENSITY) else 1.0
     else:
         way = way or paths.BrownianBridge()
         sigma, end, process = way.diffusion, way.t_max, model

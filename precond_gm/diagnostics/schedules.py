@@ -1,0 +1,101 @@
+"""Compare time grids at equal numbers of steps, on the same noise: schedules without training."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from precond_gm.diagnostics.ends import local_generator
+from precond_gm.diagnostics.step_size.compare import StepSizeComparison, compare_step_sizes
+from precond_gm.diagnostics.step_size.grids import make_grids, title_of
+from precond_gm.diagnostics.step_size.measure import Measured, measure
+from precond_gm.diagnostics.step_size.study import check_steps, report_of
+from precond_gm.diagnostics.step_size.subject import resolve
+
+__all__ = ["schedules"]
+
+
+def schedules(
+    dynamics_or_flow: Any,
+    *,
+    grids: Sequence[Any] = ("uniform", "geometric", "path-kl-optimal"),
+    steps: Sequence[int] = (8, 16, 32, 64, 128),
+    num_samples: int = 4096,
+    path: Any = None,
+    source: Any = None,
+    label: int | Tensor | None = None,
+    reference: Any = None,
+    t_max: float | None = None,
+    name: str | None = None,
+    num_reference: int | None = None,
+    batch_size: int | None = None,
+    generator: torch.Generator | None = None,
+) -> StepSizeComparison:
+    """Study the step size of several grids together.
+
+    ``path-kl-optimal`` is adapted to the dynamics: its roughness is exact for an exact Gaussian
+    bridge and else estimated along a few hundred sampled paths. A grid that stops before the end,
+    such as ``geometric``, is judged against the law where it stops; the report notes it.
+
+    Args:
+        dynamics_or_flow: A flow, an exact bridge, or a callable ``(t, z, label)``.
+        grids: Names, ``(name, options)`` or callables ``(steps, t_max)``; the first is what the
+            others are compared with.
+        steps: Numbers of steps of every grid.
+        num_samples: Rows of each run; the same noise for all of them.
+        path: Path of a callable.
+        source: Rows z0 or a callable ``(n, generator)``.
+        label: One label, labels to draw from, or None for the fitted frequencies.
+        reference: Held-out rows in x, ``(rows, labels)``, or an exact bridge in z.
+        t_max: Last time.
+        name: What to call it in tables and figures.
+        num_reference: Rows of the exact process.
+        batch_size: Rows evaluated at once.
+        generator: Source of everything random; None is a fixed seed.
+
+    Raises:
+        InvalidInputError: As ``step_size``; also fewer than two grids.
+
+    Example:
+        >>> from precond_gm.closed_form import GaussianBridge
+        >>> found = schedules(GaussianBridge(0.0, 1.0, 0.0, 0.05), steps=(64,),
+        ...                   grids=("uniform", "path-kl-optimal"))
+        >>> found.ratio("path-kl-optimal")[64].low > 2
+        True
+    """
+    subject = resolve(
+        dynamics_or_flow,
+        path=path,
+        source=source,
+        label=label,
+        reference=reference,
+        t_max=t_max,
+        name=name,
+    )
+    counts, generator = check_steps(steps), local_generator(generator)
+    families = {
+        title_of(grid): make_grids(subject, grid, counts, generator=generator) for grid in grids
+    }
+    found = measure(
+        subject,
+        [times for family in families.values() for times in family],
+        num_samples=num_samples,
+        num_reference=num_reference,
+        batch_size=batch_size,
+        generator=generator,
+    )
+    reports = {}
+    for index, (title, family) in enumerate(families.items()):
+        part = _part(found, slice(index * len(counts), (index + 1) * len(counts)))
+        reports[title] = report_of(subject, title, family, part, num_samples)
+    return compare_step_sizes(reports, is_paired=True)
+
+
+def _part(found: Measured, index: slice) -> Measured:
+    """Return what was measured on some of the grids."""
+    errors = {name: error.map(lambda v: v[..., index]) for name, error in found.errors.items()}
+    return replace(found, errors=errors, final=found.final[index])
