@@ -10,7 +10,7 @@ import precond_gm as pg
 from precond_gm.errors import IncompatiblePartsError, InvalidInputError
 
 VARIANCE = torch.tensor([4.0, 0.25], dtype=torch.float64)
-ROWS, STEPS = 20_000, 400
+ROWS, STEPS = 8_000, 200
 
 
 class ExactMean(nn.Module):
@@ -37,8 +37,8 @@ def seeded() -> torch.Generator:
 
 
 def assert_variance(rows: Tensor, expected: Tensor) -> None:
-    """Six standard errors of a variance, plus 1 % for the step size (order 1 / STEPS)."""
-    tolerance = expected * (6 * (2 / ROWS) ** 0.5 + 0.01)
+    """Six standard errors of a variance, plus 2 % for the step size (order 1 / STEPS)."""
+    tolerance = expected * (6 * (2 / ROWS) ** 0.5 + 0.02)
     assert ((rows.var(0) - expected).abs() < tolerance).all(), rows.var(0)
 
 

@@ -43,14 +43,16 @@ def rows(n: int, seed: int) -> Tensor:
     return torch.randn(n, 3, dtype=torch.float64, generator=gen(seed))
 
 
-@pytest.mark.parametrize("path", MORE, ids=repr)
+@pytest.mark.parametrize("path", MORE, ids=lambda part: type(part).__name__)
 def test_options_keep_the_contract(path: AbstractPath) -> None:
     """Oracle: autograd, exact ends, repeatability; see check_path."""
     check_path(path)
 
 
 @pytest.mark.parametrize("coupling", COUPLINGS)
-@pytest.mark.parametrize("path", [*map(REGISTRY.create, REGISTRY.names()), *MORE], ids=repr)
+@pytest.mark.parametrize(
+    "path", [*map(REGISTRY.create, REGISTRY.names()), *MORE], ids=lambda part: type(part).__name__
+)
 def test_velocity_is_the_slope_of_the_sampled_path(path: AbstractPath, coupling: str) -> None:
     """Oracle: central differences of z_t under the same noise.
 
@@ -82,7 +84,9 @@ def test_drift_of_the_bridge_is_the_slope_of_its_mean(sigma: float) -> None:
 
 
 @pytest.mark.parametrize("correlation", [0.0, 0.8, -0.6])
-@pytest.mark.parametrize("path", [*map(REGISTRY.create, REGISTRY.names())], ids=repr)
+@pytest.mark.parametrize(
+    "path", [*map(REGISTRY.create, REGISTRY.names())], ids=lambda part: type(part).__name__
+)
 def test_covariance_from_moments_is_the_sampled_one(path: AbstractPath, correlation: float) -> None:
     """Oracle: the covariance of 60,000 sampled points, couplings with C != 0 included.
 
