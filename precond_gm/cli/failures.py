@@ -44,7 +44,7 @@ def _leave(error: object, code: int) -> None:
     raise SystemExit(code)
 
 
-def _shown(  # noqa: PLR0917 - the signature is that of warnings.showwarning
+def _shown(
     message: Warning | str,
     category: type[Warning],
     filename: str,

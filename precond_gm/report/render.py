@@ -73,6 +73,7 @@ def _grouped(table: Table) -> list[tuple[str, list[Row]]]:
 
 
 def _interval(value: Interval) -> str:
+    """Return both ends; nothing where seeds agree exactly or there is but one."""
     if value.low is None or value.high is None or value.low == value.high:
         return ""
     return f"{number(value.low)} – {number(value.high)}"

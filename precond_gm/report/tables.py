@@ -9,7 +9,17 @@ from typing import Any
 
 from precond_gm.report.intervals import Finding, Interval, compare, summarise
 
-__all__ = ["MEASURES", "Cell", "Measure", "Row", "Table", "measures_for", "table_of"]
+__all__ = [
+    "CONDITION",
+    "MEASURES",
+    "QUALITY",
+    "Cell",
+    "Measure",
+    "Row",
+    "Table",
+    "measures_for",
+    "table_of",
+]
 
 Values = Mapping[str, Mapping[int, Mapping[str, float]]]
 """Metrics by variant, then seed."""
@@ -27,6 +37,7 @@ class Measure:
         floor: Metric that holds the value of real rows against real rows, if there is one.
         as_ratio: Whether two variants are compared by ratio.
         is_judged: Whether the verdict speaks of it; costs are only listed.
+        steps: Number of solver steps, where the measure exists for several.
     """
 
     key: str
@@ -36,54 +47,55 @@ class Measure:
     floor: str | None = None
     as_ratio: bool = True
     is_judged: bool = True
+    steps: int | None = None
 
 
-_CONDITION, _QUALITY, _COST = "Conditioning", "Quality of samples", "Cost"
+CONDITION, QUALITY, COST = "Conditioning", "Quality of samples", "Cost"
 
 MEASURES: tuple[Measure, ...] = (
     Measure(
         "conditioning/pooled_max",
         "condition number, all rows",
         "Largest over t of the condition number of Cov(z_t), training rows.",
-        _CONDITION,
+        CONDITION,
     ),
     Measure(
         "conditioning/label_max",
         "condition number, worst label",
         "The same within the class where it is largest: that class sets the pace.",
-        _CONDITION,
+        CONDITION,
     ),
     Measure(
         "recovery/low",
         "variance error in small directions",
         "Typical factor between generated and real variance over the quarter of directions in "
         "which the data vary least; 1 is perfect.",
-        _QUALITY,
+        QUALITY,
         floor="floor/recovery_low",
     ),
     Measure(
         "recovery/all",
         "variance error in all directions",
         "The same factor over all directions of the data.",
-        _QUALITY,
+        QUALITY,
         floor="floor/recovery_all",
     ),
     Measure(
         "quality/energy",
         "energy distance",
         "To held-out rows, at the largest number of solver steps.",
-        _QUALITY,
+        QUALITY,
         floor="floor/energy",
         as_ratio=False,
     ),
 )
 
 COSTS: tuple[Measure, ...] = (
-    Measure("fit/seconds", "fitting the map (s)", "Wall time.", _COST, is_judged=False),
-    Measure("training/seconds", "training (s)", "Wall time.", _COST, is_judged=False),
-    Measure("parameters/map", "parameters of the map", "Trained ones.", _COST, is_judged=False),
+    Measure("fit/seconds", "fitting the map (s)", "Wall time.", COST, is_judged=False),
+    Measure("training/seconds", "training (s)", "Wall time.", COST, is_judged=False),
+    Measure("parameters/map", "parameters of the map", "Trained ones.", COST, is_judged=False),
     Measure(
-        "parameters/network", "parameters of the network", "Trained ones.", _COST, is_judged=False
+        "parameters/network", "parameters of the network", "Trained ones.", COST, is_judged=False
     ),
 )
 
@@ -95,8 +107,9 @@ def measures_for(sample_steps: Sequence[int]) -> tuple[Measure, ...]:
             f"quality/w2_{steps}",
             f"sliced W2, {steps} steps",
             f"To held-out rows, sampled with {steps} steps of the solver.",
-            _QUALITY,
+            QUALITY,
             floor="floor/w2",
+            steps=steps,
         )
         for steps in sample_steps
     )

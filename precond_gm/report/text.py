@@ -17,7 +17,9 @@ def text_of(table: Table) -> str:
     lines = [head]
     for row in table.rows:
         floor = "" if row.floor is None else number(row.floor)
-        lines.append([row.measure.title, *map(_cell, row.cells), floor])
+        lines.append(
+            [row.measure.title, *(_cell(cell, row.measure.is_judged) for cell in row.cells), floor]
+        )
     widths = [max(len(line[i]) for line in lines) for i in range(len(head))]
     text = [
         "  ".join(
@@ -29,9 +31,11 @@ def text_of(table: Table) -> str:
     return "\n".join([text[0], "-" * len(text[0]), *text[1:]])
 
 
-def _cell(cell: Cell) -> str:
+def _cell(cell: Cell, is_judged: bool) -> str:
     if cell.value is None:
         return "-"
+    if not is_judged:
+        return number(cell.value.mean)
     mark = f" {_MARKS[cell.finding]}" if cell.finding is not None else ""
     return _mean(cell.value) + mark
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from precond_gm.report.intervals import Finding, Interval
-from precond_gm.report.tables import Row, Table
+from precond_gm.report.intervals import Finding
+from precond_gm.report.tables import CONDITION, QUALITY, Row, Table
 
 __all__ = ["Verdict", "number", "verdict_of"]
 
@@ -27,13 +27,15 @@ class Verdict:
 
 def verdict_of(table: Table) -> Verdict:
     """Say what each variant does better and worse than the baseline, and what stays open."""
-    lines, wins, losses = [], 0, 0
+    lines: list[str] = []
+    better: list[str] = []
+    worse: list[str] = []
     for index, name in enumerate(table.variants[1:], start=1):
-        found = {finding: _said(table, index, finding) for finding in Finding}
-        wins += bool(found[Finding.BETTER])
-        losses += bool(found[Finding.WORSE])
-        lines.append(_sentence(name, table.baseline, found))
-    return Verdict(_headline(table, wins, losses), tuple(lines), _caution(table))
+        found = {finding: _said(table, index, finding, QUALITY) for finding in Finding}
+        better += [name] if found[Finding.BETTER] else []
+        worse += [name] if found[Finding.WORSE] else []
+        lines.append(_sentence(name, table.baseline, found, _conditioned(table, index)))
+    return Verdict(_headline(table, better, worse), tuple(lines), _caution(table))
 
 
 def number(value: float) -> str:
@@ -48,27 +50,49 @@ def number(value: float) -> str:
     return f"{value:.0f}" if abs(value) >= 1000 else f"{value:.3g}"
 
 
-def _said(table: Table, index: int, finding: Finding) -> list[str]:
-    return [
-        _phrase(row, row.cells[index].change, finding)
+def _said(table: Table, index: int, finding: Finding, group: str) -> list[str]:
+    """Return a phrase per measure with this finding; one for all numbers of solver steps."""
+    rows = [
+        row
         for row in table.rows
-        if row.measure.is_judged and row.cells[index].finding is finding
+        if row.measure.group == group and row.cells[index].finding is finding
     ]
+    alone = [row for row in rows if row.measure.steps is None]
+    by_steps = [row for row in rows if row.measure.steps is not None]
+    phrases = [f"{row.measure.title}{_size([row], index, finding)}" for row in alone]
+    if by_steps:
+        steps = _join([str(row.measure.steps) for row in by_steps])
+        phrases.append(f"sliced W2 at {steps} steps{_size(by_steps, index, finding)}")
+    return phrases
 
 
-def _phrase(row: Row, change: Interval | None, finding: Finding) -> str:
-    title = row.measure.title
-    if finding is Finding.OPEN or change is None:
-        return title
-    if not row.measure.as_ratio:
-        return f"{title} ({change.mean:+.2g})"
-    factor = 1 / change.mean if finding is Finding.BETTER else change.mean
+def _size(rows: list[Row], index: int, finding: Finding) -> str:
+    """Return how large the change is, in brackets; nothing where none was shown."""
+    means = [change.mean for row in rows if (change := row.cells[index].change) is not None]
+    if finding is Finding.OPEN or not means:
+        return ""
+    if not rows[0].measure.as_ratio:
+        return f" ({means[0]:+.2g})"
     word = "smaller" if finding is Finding.BETTER else "larger"
-    return f"{title} ({number(factor)} times {word})"
+    factors = [number(1 / m if finding is Finding.BETTER else m) for m in (min(means), max(means))]
+    span = " to ".join(sorted(set(factors), key=float))
+    return f" ({span} times {word})"
 
 
-def _sentence(name: str, baseline: str, found: dict[Finding, list[str]]) -> str:
-    parts = []
+def _conditioned(table: Table, index: int) -> str:
+    """Say what happened to the worst condition number; it is what the map is for."""
+    rows = [row for row in table.rows if row.measure.group == CONDITION]
+    if not rows or rows[-1].cells[index].change is None:
+        return ""
+    row, change = rows[-1], rows[-1].cells[index].change
+    before, after = row.cells[0].value, row.cells[index].value
+    if change is None or before is None or after is None:
+        return ""
+    return f"{row.measure.title} {number(before.mean)} → {number(after.mean)}"
+
+
+def _sentence(name: str, baseline: str, found: dict[Finding, list[str]], conditioned: str) -> str:
+    parts = [conditioned] if conditioned else []
     if found[Finding.BETTER]:
         parts.append(f"better than {baseline} in {_join(found[Finding.BETTER])}")
     if found[Finding.WORSE]:
@@ -78,34 +102,31 @@ def _sentence(name: str, baseline: str, found: dict[Finding, list[str]]) -> str:
     return f"{name}: {'; '.join(parts)}." if parts else f"{name}: nothing to compare."
 
 
-def _headline(table: Table, wins: int, losses: int) -> str:
+def _headline(table: Table, better: list[str], worse: list[str]) -> str:
     if len(table.variants) == 1:
         return f"One variant, {table.baseline}: there is nothing to compare it with."
     if table.seeds < 2:
         return "One seed only: differences are listed, none can be called real."
-    others = len(table.variants) - 1
-    if wins and losses:
+    if not better and not worse:
         return (
-            f"A trade: preconditioning improves some measures and worsens others, against "
-            f"{table.baseline}. Which one matters decides."
+            f"No difference in the samples is shown between {table.baseline} and the others by "
+            f"{table.seeds} seeds."
         )
-    if wins:
-        return (
-            f"{_count(wins, others)} better than {table.baseline} in at least one measure, and "
-            f"none is shown to be worse in any."
-        )
-    if losses:
-        return (
-            f"{_count(losses, others)} worse than {table.baseline} in at least one measure, and "
-            f"none is shown to be better in any."
-        )
-    return f"No difference from {table.baseline} is shown by these {table.seeds} seeds."
+    clean = [name for name in better if name not in worse]
+    mixed = [name for name in better if name in worse]
+    only_worse = [name for name in worse if name not in better]
+    parts = []
+    if clean:
+        parts.append(f"{_join(clean)} {_is(clean)} better in some measures and worse in none")
+    if mixed:
+        parts.append(f"{_join(mixed)} {_is(mixed)} better in some measures and worse in others")
+    if only_worse:
+        parts.append(f"{_join(only_worse)} {_is(only_worse)} worse in some and better in none")
+    return f"Samples against {table.baseline}: {'; '.join(parts)}."
 
 
-def _count(some: int, of: int) -> str:
-    if of == 1:
-        return "The other variant is"
-    return "All other variants are" if some == of else f"{some} of {of} variants are"
+def _is(names: list[str]) -> str:
+    return "is" if len(names) == 1 else "are"
 
 
 def _caution(table: Table) -> str:

@@ -39,6 +39,7 @@ def connect(uri: str) -> MlflowClient:
     """
     if urlparse(uri).scheme in ("http", "https"):
         _knock(uri)
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     logging.getLogger("alembic").setLevel(logging.WARNING)
     logging.getLogger("mlflow.store.db.utils").setLevel(logging.WARNING)
     from mlflow import MlflowClient

@@ -7,7 +7,7 @@ import math
 import re
 import tempfile
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["MlflowTracker"]
 
 _PARENT = "mlflow.parentRunId"
+_BATCH = 1000
 _LIMIT = 1e300  # SQLite turns infinity into 1.797e308, silently
 
 
@@ -178,6 +179,18 @@ class MlflowTracker:
     def flush(self) -> None:
         """Send what waits."""
         self._buffer.flush()
+
+    def send_rows(self, rows: Sequence[Row]) -> None:
+        """Send rows that a spool kept, with the times they were measured at.
+
+        Raises:
+            TrackingError: The store does not take them; nothing is lost.
+        """
+        try:
+            for start in range(0, len(rows), _BATCH):
+                self._send(list(rows[start : start + _BATCH]))
+        except Exception as error:
+            raise TrackingError(unreachable(self.tracking_uri, error)) from error
 
     def _continued(self) -> str | None:
         if self._asked_id is None:

@@ -20,7 +20,7 @@ from precond_gm.training.streams import seed_of
 from precond_gm.values import Batch, Samples
 from precond_gm.values.report import plain
 
-__all__ = ["evaluate", "some_rows"]
+__all__ = ["curves_of", "evaluate", "some_rows"]
 
 _SAMPLES = 5  # stream of a run's seed
 _TIMES = 41
@@ -68,7 +68,7 @@ def evaluate(
         metrics=metrics,
         train_loss=[list(row) for row in history.train],
         validation_loss=[list(row) for row in history.validation],
-        conditioning=_curves(spectra),
+        conditioning=curves_of(spectra),
         recovery=_directions(found[most]),
         fit=dict(fit),
         samples=shown,
@@ -149,7 +149,8 @@ def _quality_metrics(found: Mapping[int, QualityReport]) -> dict[str, float]:
     return metrics
 
 
-def _curves(report: ConditioningReport) -> dict[str, Any]:
+def curves_of(report: ConditioningReport) -> dict[str, Any]:
+    """Return what the figures draw of a conditioning report, as plain values."""
     return {
         "t": plain(report.t),
         "pooled": plain(report.condition_number),

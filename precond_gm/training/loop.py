@@ -100,7 +100,7 @@ class Loop:
         if recipe.compile:
             flow.field.compile()
         optimiser = torch.optim.AdamW(
-            flow.field.parameters(), lr=recipe.lr, weight_decay=recipe.weight_decay
+            flow.field.parameters(), lr=recipe.lr, weight_decay=recipe.weight_decay, fused=True
         )
         self._field, self._optimiser = engine.prepare(flow, optimiser)
         self._generator = torch.Generator(engine.device)

@@ -1,0 +1,75 @@
+"""``precond-gm diagnose``: why training is slow, before any training."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from precond_gm.cli.inputs import read_data, variant_parts
+from precond_gm.cli.options import as_json, data_options, emit
+
+__all__ = ["diagnose"]
+
+
+@click.command()
+@data_options
+@click.option(
+    "--variants", default="identity,whiten", show_default=True, metavar="A,B", help="What is tried."
+)
+@click.option(
+    "--times", type=int, default=101, show_default=True, help="Number of times in [0, 1]."
+)
+@click.option("--image", type=click.Path(path_type=Path), default=None, help="Figure to write.")
+@as_json
+def diagnose(
+    *,
+    data: str,
+    label: str,
+    image_size: int | None,
+    variants: str,
+    times: int,
+    image: Path | None,
+    as_json: bool,
+) -> None:
+    """Measure the conditioning of Cov(z_t) for every t, and what each variant makes of it.
+
+    A variant is preconditioner[/coupling[/path]]. Maps that have to be fitted are fitted on half
+    of the training rows and judged on the other half.
+
+    \b
+    Example:
+      precond-gm diagnose --data digits
+      precond-gm diagnose --data mine.npz --variants identity,whiten/ot,whiten/ot/brownian-bridge
+    """
+    from precond_gm.diagnostics import conditioning
+    from precond_gm.plotting.comparison import plot_condition
+    from precond_gm.report.verdict import number
+    from precond_gm.training.evaluation import curves_of
+    from precond_gm.training.variants import split_variants
+
+    prepared = read_data(data, label, image_size)
+    train = prepared.train
+    reports = {
+        name: conditioning(train.x, train.label, times=times, **variant_parts(name))
+        for name in split_variants(variants)
+    }
+    if image is not None:
+        curves = {name: curves_of(report) for name, report in reports.items()}
+        plot_condition(curves, prepared.label_names).savefig(image, dpi=130)
+        click.echo(f"figure: {image}", err=True)
+    if as_json:
+        emit(reports)
+        return
+    width = max(map(len, reports))
+    click.echo(f"{'':{width}}  worst, all rows  worst, any label  at t = 0.5  effective rank")
+    for name, report in reports.items():
+        worst = report.worst_label
+        labelled = "-" if worst is None else number(report.per_label[worst].worst)
+        middle = number(float(report.condition_number[len(report.t) // 2]))
+        rank = number(float(report.effective_rank[-1]))
+        click.echo(
+            f"{name:{width}}  {number(report.worst):>15}  {labelled:>16}  {middle:>10}  {rank:>14}"
+        )
+        for note in report.notes:
+            click.echo(f"  {note}", err=True)
