@@ -16,8 +16,8 @@ class Variances:
 
     Attributes:
         count: Number of rows.
-        mean: Mean, shape ``dim``, float64.
-        scatter: Sum of centred squares, shape ``dim``, float64.
+        mean: Mean, shape ``*dims``, float64.
+        scatter: Sum of centred squares, shape ``*dims``, float64.
     """
 
     count: int
@@ -26,7 +26,7 @@ class Variances:
 
     @classmethod
     def of(cls, rows: Tensor) -> Variances:
-        """Return the moments of rows ``batch dim``."""
+        """Return the moments of rows ``batch *dims``."""
         rows = rows.to(torch.float64)
         mean = rows.mean(0)
         return cls(rows.shape[0], mean, (rows - mean).square_().sum(0))

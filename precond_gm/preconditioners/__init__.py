@@ -4,8 +4,13 @@ from __future__ import annotations
 
 from precond_gm.preconditioners.affine import AbstractAffine
 from precond_gm.preconditioners.base import AbstractPreconditioner, FitReport
+from precond_gm.preconditioners.bounded import AffineRange, Logit
 from precond_gm.preconditioners.chain import Chain
+from precond_gm.preconditioners.flows import AbstractFlow
+from precond_gm.preconditioners.hierarchical import Hierarchical
 from precond_gm.preconditioners.identity import Identity
+from precond_gm.preconditioners.patch import Channel, Patch
+from precond_gm.preconditioners.spectral import Spectral
 from precond_gm.preconditioners.standardize import Standardize
 from precond_gm.preconditioners.whiten import Whiten
 from precond_gm.registry import Registry
@@ -13,10 +18,17 @@ from precond_gm.registry import Registry
 __all__ = [
     "REGISTRY",
     "AbstractAffine",
+    "AbstractFlow",
     "AbstractPreconditioner",
+    "AffineRange",
     "Chain",
+    "Channel",
     "FitReport",
+    "Hierarchical",
     "Identity",
+    "Logit",
+    "Patch",
+    "Spectral",
     "Standardize",
     "Whiten",
 ]

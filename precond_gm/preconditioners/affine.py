@@ -45,12 +45,12 @@ class AbstractAffine(AbstractPreconditioner, Generic[S]):
         self.shared = shared
 
     @abc.abstractmethod
-    def make_operator(self, labels: int, event_shape: tuple[int, ...]) -> AbstractOperator:
-        """Allocate the operator for rows of one shape."""
+    def make_operator(self, labels: int, blocks: int, size: int) -> AbstractOperator:
+        """Allocate the operator for so many blocks of one size."""
 
     @abc.abstractmethod
-    def measure(self, rows: Tensor) -> S:
-        """Return the statistic of blocks ``count k``."""
+    def measure(self, blocks: Tensor) -> S:
+        """Return the statistic of rows laid out as ``batch blocks k``."""
 
     @abc.abstractmethod
     def solve(self, laws: list[S | None], choice: Any, like: Tensor) -> tuple[str, ...]:
@@ -72,7 +72,8 @@ class AbstractAffine(AbstractPreconditioner, Generic[S]):
     def build(self, event_shape: tuple[int, ...], num_labels: int | None) -> None:
         """Allocate every tensor that ``fit`` fills."""
         self.num_labels = None if self.shared else num_labels
-        self.operator = self.make_operator(self.num_labels or 1, tuple(event_shape))
+        blocks = self.arrange(torch.zeros(1, *event_shape))
+        self.operator = self.make_operator(self.num_labels or 1, *blocks.shape[1:])
         self.event_shape = tuple(event_shape)
 
     def fit(
@@ -94,7 +95,7 @@ class AbstractAffine(AbstractPreconditioner, Generic[S]):
         data = gather(
             rows,
             None if self.shared else label,
-            lambda part: self.measure(self.arrange(part).flatten(0, 1)),
+            lambda part: self.measure(self.arrange(part.to(torch.float64))),
             num_labels=num_labels,
             generator=generator,
         )
@@ -114,7 +115,7 @@ class AbstractAffine(AbstractPreconditioner, Generic[S]):
         label = None if self.num_labels is None else label
         blocks = self.arrange(x)
         value = self.restore(self.operator(blocks, label))
-        return Transformed(value, self.operator.log_abs_det(label, x) * blocks.shape[1])
+        return Transformed(value, self.operator.log_abs_det(label, x))
 
     @full_precision
     def inverse(self, z: Tensor, label: Tensor | None = None) -> Transformed:
@@ -123,4 +124,4 @@ class AbstractAffine(AbstractPreconditioner, Generic[S]):
         label = None if self.num_labels is None else label
         blocks = self.arrange(z)
         value = self.restore(self.operator.inverse(blocks, label))
-        return Transformed(value, -self.operator.log_abs_det(label, z) * blocks.shape[1])
+        return Transformed(value, -self.operator.log_abs_det(label, z))

@@ -24,16 +24,11 @@ SAMPLED_NUMBERS = 2**29  # rows kept for a flow: at most 2 GiB in float32
 
 
 class Statistic(Protocol):
-    """What a fit needs to know about rows: a count, a mean, and a way to merge two of them."""
+    """What a fit needs to know about rows: a count, and a way to merge two of them."""
 
     @property
     def count(self) -> int:
         """Number of rows."""
-        ...
-
-    @property
-    def mean(self) -> Tensor:
-        """Mean of the rows."""
         ...
 
     def merge(self, other: Self) -> Self:
@@ -150,7 +145,7 @@ def gather(
     event_shape: tuple[int, ...] | None = None
     labelled: bool | None = None
     count = 0
-    for batch in batches(x, label):
+    for batch in batches(x, label, size=_chunk(x)):
         event_shape, labelled = _check(batch, event_shape, labelled, num_labels)
         count += batch.x.shape[0]
         mask = held_out_mask(batch.x.shape[0], generator).to(batch.x.device)
@@ -215,6 +210,13 @@ def _check(
     if labelled is not None and labelled != (batch.label is not None):
         raise InvalidInputError("some batches carry labels and some do not. Give all or none.")
     return tuple(batch.x.shape[1:]), batch.label is not None
+
+
+def _chunk(x: RowsLike) -> int:
+    """Rows measured at once: at most 128 MiB in float64."""
+    return (
+        max(16, min(8192, 2**24 * x.shape[0] // max(1, x.numel()))) if isinstance(x, Tensor) else 0
+    )
 
 
 def _too_few(count: int) -> str:

@@ -3,7 +3,7 @@ r"""Gaussian laws per label from moments: which of them is believed is decided b
 A label's sample covariance is noisy. Three estimates compete: the sample covariance itself; Ledoit
 and Wolf's shrinkage, *on standardised features*, since towards a multiple of I in raw units it
 would hide the small eigenvalues that whitening is for; and shrinkage towards the covariance pooled
-within labels. The best held-out Gaussian likelihood wins.
+within labels. The best held-out Gaussian likelihood wins. Everything is batched over blocks.
 
 References:
     Ledoit and Wolf (2004), A well-conditioned estimator for large-dimensional covariance matrices.
@@ -17,74 +17,105 @@ import torch
 from torch import Tensor
 
 from precond_gm.errors import InvalidInputError
-from precond_gm.numerics.moments import Moments
+from precond_gm.numerics.blocks import BlockMoments
 
-__all__ = ["complete", "ledoit_wolf", "log_likelihood", "pooled", "towards"]
+__all__ = ["complete", "factors", "ledoit_wolf", "log_likelihood", "pooled"]
+
+Laws = list[BlockMoments | None]
 
 
-def pooled(laws: list[Moments | None]) -> Moments:
+def pooled(laws: Laws) -> BlockMoments:
     """Return the law within labels: mean of all rows, scatter about the labels' means."""
     there = [law for law in laws if law is not None]
     count = sum(law.count for law in there)
     mean = torch.stack([law.mean * (law.count / count) for law in there]).sum(0)
-    return Moments(count, mean, torch.stack([law.scatter for law in there]).sum(0))
+    return BlockMoments(count, mean, torch.stack([law.scatter for law in there]).sum(0))
 
 
-def complete(laws: list[Moments | None]) -> tuple[list[Moments], tuple[str, ...]]:
-    """Give labels with fewer than two rows the pooled law, and say which these are."""
+def complete(laws: Laws) -> tuple[list[BlockMoments], tuple[str, ...]]:
+    """Give labels with fewer than two rows the pooled law, and say which these are.
+
+    Raises:
+        InvalidInputError: Every feature is constant.
+    """
     common = pooled(laws)
-    poor = [index for index, law in enumerate(laws) if law is None or law.count < 2]
-    if not bool((common.scatter.diagonal() > 0).any()):
+    if not bool((common.scatter.diagonal(dim1=-2, dim2=-1) > 0).any()):
         raise InvalidInputError(
             "every feature is constant within every label, so there is nothing to scale. "
             "Check the rows, or dequantise them first."
         )
-    if poor and len(laws) > 1:
-        note = f"labels {poor} have fewer than 2 rows: they use the law pooled over all labels"
-        return [common if index in poor else law for index, law in enumerate(laws)], (note,)  # type: ignore[misc]
-    return laws, ()  # type: ignore[return-value]
+    poor = [index for index, law in enumerate(laws) if law is None or law.count < 2]
+    note = f"labels {poor} have fewer than 2 rows: they use the law pooled over all labels"
+    whole = [common if law is None or law.count < 2 else law for law in laws]
+    return whole, (note,) if poor else ()
 
 
-def towards(covariance: Tensor, target: Tensor, share: float) -> Tensor:
-    """Return the mixture of a covariance and its target."""
-    return torch.lerp(covariance, target, share)
-
-
-def ledoit_wolf(covariance: Tensor, count: int, fourth: float) -> Tensor:
+def ledoit_wolf(law: BlockMoments, fourth: Tensor) -> Tensor:
     r"""Shrink towards the diagonal by the intensity of Ledoit and Wolf on standardised features.
 
     With ``R`` the correlation matrix of ``count`` rows, the intensity is
     ``min(1, (E|u|^4 - |R|_F^2) / count / |R - I|_F^2)``.
 
     Args:
-        covariance: Sample covariance.
-        count: Rows behind it.
-        fourth: Mean of ``|u|^4`` over rows u of standardised, centred features.
+        law: Sample moments.
+        fourth: Mean of ``|u|^4`` of standardised, centred features, for each covariance.
+
+    Returns:
+        The covariance of each block.
     """
-    deviation = covariance.diagonal().clamp_min(0).sqrt()
+    covariance = law.covariance
+    diagonal = torch.diag_embed(covariance.diagonal(dim1=-2, dim2=-1))
+    deviation = covariance.diagonal(dim1=-2, dim2=-1).clamp_min(0).sqrt()
     safe = torch.where(deviation > 0, deviation, 1.0)
-    correlation = covariance / torch.outer(safe, safe)
-    target = correlation.diagonal()
-    distance = float((correlation - torch.diag(target)).square().sum())
-    noise = max(0.0, fourth - float(correlation.square().sum())) / count
-    share = 1.0 if distance <= noise else noise / distance
-    return towards(covariance, torch.diag(covariance.diagonal()), share)
+    correlation = covariance / (safe[..., :, None] * safe[..., None, :])
+    off = correlation - torch.diag_embed(correlation.diagonal(dim1=-2, dim2=-1))
+    distance = off.square().sum((-2, -1))
+    noise = (fourth - correlation.square().sum((-2, -1))).clamp_min(0) / (law.count * law.repeats)
+    share = torch.where(distance > noise, noise / distance, 1.0)
+    return torch.lerp(covariance, diagonal, share[..., None, None])
 
 
-def log_likelihood(held: Moments, mean: Tensor, covariance: Tensor, floor: float) -> float:
+def log_likelihood(held: BlockMoments, mean: Tensor, covariance: Tensor, floor: float) -> float:
     """Return the total log-likelihood of held-out rows under N(mean, covariance), from moments.
 
     ``floor`` times the largest variance is added, as a stand-in for the floor on eigenvalues that
     costs a Cholesky factor instead of a spectrum. A covariance that is singular even so scores
     minus infinity.
     """
-    dim = mean.shape[0]
-    jitter = floor * covariance.diagonal().amax()
-    factor, info = torch.linalg.cholesky_ex(covariance + jitter * torch.eye(dim).to(covariance))
-    if int(info):
+    size = mean.shape[-1]
+    jitter = floor * covariance.diagonal(dim1=-2, dim2=-1).amax()
+    identity = torch.eye(size, dtype=covariance.dtype, device=covariance.device)
+    factor, info = torch.linalg.cholesky_ex(covariance + jitter * identity)
+    if bool(info.any()):
         return -math.inf
-    gap = held.mean - mean
-    spread = held.covariance + torch.outer(gap, gap)
-    trace = torch.cholesky_solve(spread, factor).diagonal().sum()
-    log_det = 2 * factor.diagonal().log().sum()
-    return -0.5 * held.count * float(trace + log_det + dim * math.log(2 * math.pi))
+    spread = held.scatter + held.count * held.about(held.mean - mean)
+    trace = torch.cholesky_solve(spread, factor).diagonal(dim1=-2, dim2=-1).sum()
+    log_det = 2 * factor.diagonal(dim1=-2, dim2=-1).log().sum() * held.repeats
+    constant = mean.numel() * math.log(2 * math.pi)
+    return -0.5 * float(trace + held.count * (log_det + constant))
+
+
+def factors(
+    covariances: Tensor, common: Tensor, floor: float
+) -> tuple[Tensor, Tensor, tuple[str, ...]]:
+    """Factor covariances ``L blocks k k`` for whitening.
+
+    Args:
+        covariances: Covariance of each label and block.
+        common: The pooled one, from which a label whose rows are all equal takes its scale.
+        floor: Smallest eigenvalue, relative to the label's largest.
+
+    Returns:
+        ``eigenvalue**-0.5`` in the order of falling variance, eigenvectors as columns, and a note
+        where eigenvalues were raised to the floor.
+    """
+    values, vectors = torch.linalg.eigh(covariances)
+    values, vectors = values.flip(-1), vectors.flip(-1)
+    largest = values.amax((1, 2), keepdim=True)
+    lowest = floor * torch.where(largest > 0, largest, torch.linalg.matrix_norm(common, 2).amax())
+    low = int((values < lowest).sum())
+    note = (
+        f"{low} of {values.numel()} eigenvalues are below {floor:g} of their label's largest and "
+        f"are raised to that: these directions stay narrow"
+    )
+    return torch.maximum(values, lowest).rsqrt(), vectors, (note,) if low else ()

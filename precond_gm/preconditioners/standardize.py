@@ -39,13 +39,13 @@ class Standardize(AbstractAffine[Variances]):
         super().__init__(shared)
         self.floor = floor
 
-    def make_operator(self, labels: int, event_shape: tuple[int, ...]) -> Diagonal:
+    def make_operator(self, labels: int, blocks: int, size: int) -> Diagonal:
         """Allocate the operator."""
-        return Diagonal(labels, torch.Size(event_shape).numel())
+        return Diagonal(labels, blocks, size, blocks)
 
-    def measure(self, rows: Tensor) -> Variances:
+    def measure(self, blocks: Tensor) -> Variances:
         """Return means and variances."""
-        return Variances.of(rows)
+        return Variances.of(blocks)
 
     def solve(self, laws: list[Variances | None], choice: Any, like: Tensor) -> tuple[str, ...]:
         """Fill the operator."""
@@ -57,7 +57,7 @@ class Standardize(AbstractAffine[Variances]):
 def deviations(
     laws: list[Variances | None], floor: float
 ) -> tuple[Tensor, Tensor, tuple[str, ...]]:
-    """Return each label's mean and deviations (``L d``), floored, and what there is to say."""
+    """Return each label's mean and deviations (``L blocks k``), floored, and a note."""
     there = [law for law in laws if law is not None]
     count = sum(law.count for law in there)
     common = torch.stack([law.scatter for law in there]).sum(0) / count
@@ -75,7 +75,7 @@ def deviations(
     variance = torch.stack(
         [common if law is None or law.count < 2 else law.variance for law in laws]
     )
-    largest = variance.amax(1, keepdim=True)
+    largest = variance.amax((1, 2), keepdim=True)
     lowest = floor * torch.where(largest > 0, largest, common.amax())
     low = int((variance < lowest).sum())
     if low:

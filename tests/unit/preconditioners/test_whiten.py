@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from precond_gm.errors import InvalidInputError, InvalidTypeError, NotFittedError
+from precond_gm.numerics.blocks import BlockMoments
 from precond_gm.numerics.moments import Moments
 from precond_gm.preconditioners import Standardize, Whiten
 from precond_gm.preconditioners.laws import ledoit_wolf, log_likelihood
@@ -52,7 +53,7 @@ def test_zca_matrix_is_symmetric_and_pca_is_sorted() -> None:
     zca, pca = Whiten(shrinkage="none"), Whiten(form="pca", shrinkage="none")
     zca.fit(x, label)
     pca.fit(x, label)
-    matrices = zca.operator.matrices()
+    matrices = zca.operator.matrices()[:, 0]
     torch.testing.assert_close(matrices, matrices.mT, rtol=1e-9, atol=1e-9)
     torch.testing.assert_close(
         matrices[0] @ matrices[0],
@@ -60,7 +61,7 @@ def test_zca_matrix_is_symmetric_and_pca_is_sorted() -> None:
         rtol=1e-7,
         atol=1e-7,
     )
-    assert bool((pca.operator.scale.diff(dim=1) > 0).all())
+    assert bool((pca.operator.scale.diff(dim=2) > 0).all())
 
 
 def test_log_determinant_is_that_of_the_covariance() -> None:
@@ -126,21 +127,23 @@ def test_ledoit_wolf_against_scikit_learn() -> None:
     from sklearn.covariance import ledoit_wolf as oracle
 
     x = rotated(torch.logspace(-4, 1, 6, dtype=torch.float64), 40, seed=2)
-    law = Moments.of(x)
-    deviation = law.covariance.diagonal().sqrt()
+    law = BlockMoments.of(x[:, None])
+    deviation = law.covariance[0].diagonal().sqrt()
     u = (x - law.mean) / deviation
     expected, _ = oracle(u.numpy(), assume_centered=True)
-    fourth = float(u.square().sum(1).square().mean())
-    got = ledoit_wolf(law.covariance, law.count, fourth) / torch.outer(deviation, deviation)
+    fourth = u.square().sum(1).square().mean()
+    got = ledoit_wolf(law, fourth)[0] / torch.outer(deviation, deviation)
     np.testing.assert_allclose(got.numpy(), expected, rtol=1e-9, atol=1e-12)
 
 
 def test_log_likelihood_from_moments() -> None:
     """Oracle: torch's multivariate normal, row by row. Tolerance: the floor of 1e-12."""
     x, y = rotated(torch.ones(3).double() * 2, 50, 0), rotated(torch.ones(3).double(), 30, 1, 0.5)
-    law = Moments.of(x)
-    expected = torch.distributions.MultivariateNormal(law.mean, law.covariance).log_prob(y).sum()
-    got = log_likelihood(Moments.of(y), law.mean, law.covariance, 1e-12)
+    law = BlockMoments.of(x[:, None])
+    expected = (
+        torch.distributions.MultivariateNormal(law.mean[0], law.covariance[0]).log_prob(y).sum()
+    )
+    got = log_likelihood(BlockMoments.of(y[:, None]), law.mean, law.covariance, 1e-12)
     assert got == pytest.approx(float(expected), rel=1e-9)
 
 
@@ -153,9 +156,7 @@ def test_log_likelihood_from_moments() -> None:
     single=st.booleans(),
     far=st.sampled_from([0.0, 40.0]),
 )
-def test_round_trip(  # noqa: PLR0917
-    dim: int, labels: int, low: float, form: str, single: bool, far: float
-) -> None:
+def test_round_trip(dim: int, labels: int, low: float, form: str, single: bool, far: float) -> None:
     """T^-1(T(x)) = x for spectra down to 1e-8 and rows 40 deviations out.
 
     Oracle: the identity. Tolerance: 200 eps relative to the largest entry; the factored form does
