@@ -1,15 +1,22 @@
 """What holds training and sampling back, measured: each function returns a frozen report."""
 
+from precond_gm.diagnostics.alignment import AlignmentReport, alignment, alignment_table
 from precond_gm.diagnostics.conditioning import ConditioningReport, conditioning
+from precond_gm.diagnostics.objectives import ObjectivesReport, objectives
 from precond_gm.diagnostics.quality import Metric, QualityReport, quality
 from precond_gm.diagnostics.step_size import StepSizeReport, step_size
 
 __all__ = [
+    "AlignmentReport",
     "ConditioningReport",
     "Metric",
+    "ObjectivesReport",
     "QualityReport",
     "StepSizeReport",
+    "alignment",
+    "alignment_table",
     "conditioning",
+    "objectives",
     "quality",
     "step_size",
 ]

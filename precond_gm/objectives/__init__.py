@@ -5,6 +5,7 @@ from precond_gm.objectives.compose import compose, kind_of
 from precond_gm.objectives.exchange import Reweighted, as_time_law, as_weight, with_time_law
 from precond_gm.objectives.implied import ImpliedWeight, implied_weight
 from precond_gm.objectives.objective import Objective
+from precond_gm.objectives.spec import settings_of
 
 __all__ = [
     "BitLogits",
@@ -17,5 +18,6 @@ __all__ = [
     "fair_bit_logit",
     "implied_weight",
     "kind_of",
+    "settings_of",
     "with_time_law",
 ]

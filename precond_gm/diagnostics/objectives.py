@@ -1,0 +1,218 @@
+r"""Compare objectives by the noise of their gradients on the user's data.
+
+A gradient of a batch is ``g + noise``. What slows training is the noise relative to the signal,
+``tr Cov(g_batch) / ||E g||^2``: it does not change when the loss is multiplied by a constant, so
+objectives with different weights and time laws can be compared. Two objectives with the same
+``w(t) p(t)`` have the same expected gradient, and only their noise differs.
+"""
+
+from __future__ import annotations
+
+import copy
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from precond_gm.errors import InvalidInputError, ObjectiveWarning
+from precond_gm.flow import PreconditionedFlow
+from precond_gm.objectives import Objective, compose, settings_of
+from precond_gm.values import AbstractReport
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+__all__ = ["ObjectivesReport", "objectives"]
+
+
+@dataclass(frozen=True)
+class ObjectivesReport(AbstractReport):
+    """Gradient noise of several objectives on the same network and data.
+
+    Attributes:
+        names: Names of the objectives.
+        loss: Mean loss of each; not comparable between different objectives.
+        gradient_norm: Norm of the mean gradient, corrected for the noise left in it.
+        relative_noise: Trace of the covariance of a batch's gradient over the square of that norm.
+        low: Lower end of its 95 % interval over batches.
+        high: Upper end.
+        batch_size: Rows of a batch.
+        batches: Number of batches.
+    """
+
+    names: tuple[str, ...]
+    loss: Tensor
+    gradient_norm: Tensor
+    relative_noise: Tensor
+    low: Tensor
+    high: Tensor
+    batch_size: int
+    batches: int
+
+    def as_metrics(self) -> dict[str, float]:
+        """Return the relative noise of each objective under ``objectives/...``."""
+        return {
+            f"objectives/{_metric_name(name)}/relative_noise": float(value)
+            for name, value in zip(self.names, self.relative_noise, strict=True)
+            if torch.isfinite(value)
+        }
+
+    def plot(self) -> Figure:
+        """Draw the relative noise of each objective with its interval."""
+        from precond_gm.plotting.objectives import plot_objectives
+
+        return plot_objectives(
+            names=self.names, noise=self.relative_noise, low=self.low, high=self.high
+        )
+
+
+def objectives(
+    flow: PreconditionedFlow,
+    x: Tensor,
+    label: Tensor | None = None,
+    *,
+    objectives: Sequence[str] | Mapping[str, Objective | Mapping[str, Any]],
+    steps: int = 0,
+    learning_rate: float = 1e-3,
+    batch_size: int = 256,
+    batches: int = 64,
+    generator: torch.Generator | None = None,
+) -> ObjectivesReport:
+    """Measure the gradient noise of objectives on a flow's path, coupling, network and data.
+
+    Each objective gets its own copy of the network, trained for ``steps`` steps under it. With
+    ``steps=0`` the same weights are read as each prediction in turn, so that objectives of one
+    prediction are compared at one point.
+
+    Args:
+        flow: The flow; its own objective and weights are left alone.
+        x: Data rows.
+        label: Their labels.
+        objectives: Texts (see ``settings_of``), or a name for each objective or its settings.
+        steps: Adam steps of each copy before the measurement.
+        learning_rate: Of these steps.
+        batch_size: Rows of a batch.
+        batches: Number of batches, 8 or more.
+        generator: Source of randomness.
+
+    Raises:
+        InvalidInputError: Too few batches, or no objective.
+
+    Example:
+        >>> import torch, precond_gm as pg
+        >>> flow = pg.wrap(pg.models.MLP(2, width=8), event_shape=2)
+        >>> x = torch.randn(64, 2, generator=torch.Generator().manual_seed(0))
+        >>> names = ["velocity", "velocity////uniform:sampling=stratified"]
+        >>> report = objectives(flow, x, objectives=names, batch_size=16, batches=8)
+        >>> report.relative_noise.shape
+        torch.Size([2])
+    """
+    named = _named(flow, objectives)
+    if batches < 8 or not named:
+        raise InvalidInputError(
+            f"a comparison takes one objective or more and 8 batches or more; got {len(named)} "
+            f"and {batches}."
+        )
+    z1 = flow.precondition(x, label)
+    found = []
+    for objective in named.values():
+        one = copy.deepcopy(flow)
+        one.objective = copy.deepcopy(objective)
+        loader = _Batches(z1, label, batch_size, generator)
+        _train(one, loader, steps, learning_rate)
+        found.append(_gradient_noise(one, loader, batches))
+    loss, norm, noise, low, high = (torch.stack(column) for column in zip(*found, strict=True))
+    return ObjectivesReport(
+        tuple(named), loss, norm, noise, low, high, batch_size=batch_size, batches=batches
+    )
+
+
+class _Batches:
+    """Random batches of preconditioned rows."""
+
+    def __init__(
+        self, z1: Tensor, label: Tensor | None, size: int, generator: torch.Generator | None
+    ) -> None:
+        self.z1, self.label, self.size, self.generator = z1, label, size, generator
+
+    def loss(self, flow: PreconditionedFlow) -> Tensor:
+        """Return the loss of one random batch."""
+        g = self.generator
+        device = g.device if g is not None else self.z1.device
+        rows = torch.randint(self.z1.shape[0], (self.size,), generator=g, device=device)
+        rows = rows.to(self.z1.device)
+        label = None if self.label is None else self.label[rows]
+        return flow.loss(self.z1[rows], label, preconditioned=True, generator=g).total
+
+
+def _named(flow: PreconditionedFlow, given: Any) -> dict[str, Objective]:
+    """Compose what is not composed; what it warns of is known to who compares."""
+    items = given.items() if isinstance(given, Mapping) else [(text, text) for text in given]
+    named = {}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ObjectiveWarning)
+        for name, item in items:
+            if isinstance(item, Objective):
+                named[name] = item
+                continue
+            settings = settings_of(item) if isinstance(item, str) else dict(item)
+            named[name] = compose(
+                flow.path, **settings, gaussian_source=flow.coupling.is_independent
+            )
+    return named
+
+
+def _train(flow: PreconditionedFlow, loader: _Batches, steps: int, learning_rate: float) -> None:
+    parameters = [p for p in flow.parameters() if p.requires_grad]
+    optimiser = torch.optim.Adam(parameters, lr=learning_rate)
+    for _ in range(steps):
+        optimiser.zero_grad()
+        loader.loss(flow).backward()  # type: ignore[no-untyped-call]
+        optimiser.step()
+
+
+def _gradient_noise(
+    flow: PreconditionedFlow, loader: _Batches, batches: int
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+    """Return loss, norm of the mean gradient, relative noise and its jackknife interval."""
+    parameters = [p for p in flow.field.parameters() if p.requires_grad]
+    losses, gradients = [], []
+    for _ in range(batches):
+        total = loader.loss(flow)
+        parts = torch.autograd.grad(total, parameters, materialize_grads=True)
+        gradients.append(torch.cat([part.flatten() for part in parts]).double())
+        losses.append(total.detach().double())
+    stack = torch.stack(gradients)
+    inner = stack @ stack.T
+    every = torch.ones(batches, dtype=torch.bool)
+    square, noise = _moments(inner, every)
+    left_out = []
+    for k in range(batches):
+        rest = every.clone()
+        rest[k] = False
+        signal, spread = _moments(inner, rest)
+        left_out.append((spread / signal).log())
+    jackknife = torch.stack(left_out)
+    error = ((batches - 1) * jackknife.var(correction=0)).sqrt()
+    ratio = noise / square
+    width = (1.96 * error).exp()
+    return torch.stack(losses).mean(), square.sqrt(), ratio, ratio / width, ratio * width
+
+
+def _moments(inner: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the unbiased square of the mean gradient, and the trace of a batch's covariance.
+
+    From inner products alone: the mean over different pairs is ``||E g||^2`` without bias.
+    """
+    part = inner[rows][:, rows]
+    n = part.shape[0]
+    own = part.diagonal().mean()
+    square = (part.sum() - part.diagonal().sum()) / (n * (n - 1))
+    return square.clamp(min=1e-12 * own), own - square
+
+
+def _metric_name(name: str) -> str:
+    return "".join(c if c.isalnum() or c in "_-." else "_" for c in name)
