@@ -77,13 +77,10 @@ def _layout(path: Path) -> _Layout:
         raise DataError(f"{path} is not text: {error}. Give a delimited text file.") from error
     if not lines:
         raise DataError(f"{path} is empty. Give a file with rows in it.")
-    last = lines[-1]
-    separator = next((s for s in (",", ";", "\t") if s in last), None)
+    separator = next((s for s in (",", ";", "\t") if s in lines[0]), None)
     head = _split(lines[0], separator)
     has_header = not any(map(_is_number, head)) and len(lines) > 1
-    names = (
-        tuple(head) if has_header else tuple(str(i) for i in range(len(_split(last, separator))))
-    )
+    names = tuple(head) if has_header else tuple(str(i) for i in range(len(head)))
     return _Layout(separator, names, has_header)
 
 
