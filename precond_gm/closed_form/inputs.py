@@ -37,15 +37,15 @@ def as_times(t: Tensor | float, x: Tensor) -> Tensor:
     Raises:
         InvalidInputError: Not one number per row; on the host also: outside [0, 1].
     """
-    t = torch.as_tensor(t, device=x.device)
-    if t.ndim == 0 or (t.ndim == 1 and t.shape[0] == x.shape[0] and t.stride(0) == 0):
-        t = t.reshape(1) if t.ndim == 0 else t[:1]
+    if isinstance(t, Tensor) and t.shape == x.shape[:1] and t.stride(0) == 0:
+        t = t[0]
+    t = torch.as_tensor(t, dtype=torch.float64, device=x.device)
+    t = t.reshape(1) if t.ndim == 0 else t
     if t.ndim != 1 or t.shape[0] not in (1, x.shape[0]):
         raise InvalidInputError(
             f"t is one number, or one per row of shape ({x.shape[0]},); got shape "
             f"{tuple(t.shape)}. Flatten it first."
         )
-    t = t.to(torch.float64)
     if t.device.type == "cpu" and not bool(((t >= 0) & (t <= 1)).all()):
         row = int(torch.nonzero(~((t >= 0) & (t <= 1)))[0])
         raise InvalidInputError(
