@@ -82,12 +82,12 @@ def train(
 
 
 def _resolved(name: str | None, chosen: dict[str, Any], overrides: Sequence[str]) -> Recipe:
-    """Merge recipe, options and overrides; a job on other data gets the data's name."""
+    """Merge recipe, options and overrides; without a recipe the job is named after its data."""
     from precond_gm.training.reading import find_recipe, overrides_of, recipe_of
 
     given = {k: v for k, v in chosen.items() if v is not None} | overrides_of(overrides)
     base = find_recipe(name) if name else {}
-    if "data" in given and "name" not in given and given["data"] != base.get("data"):
+    if name is None and "data" in given:
         base["name"] = Path(str(given["data"])).stem
     return recipe_of({**base, **given})
 
