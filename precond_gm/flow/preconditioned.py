@@ -14,8 +14,9 @@ from precond_gm.flow.dynamics import Process, backward_process, forward_process
 from precond_gm.flow.sampling import encode, sample
 from precond_gm.models.adapt import AdaptedField
 from precond_gm.numerics.rows import RowsLike, batches, check_label, check_rows, checked
-from precond_gm.objectives import Objective
+from precond_gm.objectives import Objective, check_preconditioned, check_rows_are_not_bits
 from precond_gm.paths.base import AbstractPath, standard_normal
+from precond_gm.preconditioners import Identity
 from precond_gm.preconditioners.base import AbstractPreconditioner, FitReport
 from precond_gm.values import LossTerms, Pairing, Samples
 
@@ -59,6 +60,8 @@ class PreconditionedFlow(nn.Module):
         self.coupling = coupling
         self.path = path
         self.objective = objective
+        if not isinstance(preconditioner, Identity):
+            check_preconditioned(objective.divergence, preconditioner)
         self.num_labels = num_labels
         self.event_shape = event_shape
         self.register_buffer("label_frequency", None)
@@ -108,8 +111,11 @@ class PreconditionedFlow(nn.Module):
 
         Raises:
             InvalidInputError: NaN, a label out of range, too few rows: named by position.
+            IncompatiblePartsError: A map that is not the identity, on binary data.
         """
         rows = checked(x, label, num_labels=self.num_labels, event_shape=self.event_shape)
+        if not isinstance(self.preconditioner, Identity):
+            check_rows_are_not_bits(rows, self.preconditioner)
         self._see(rows, label)
         report = self.preconditioner.fit(
             rows,

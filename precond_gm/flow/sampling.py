@@ -60,7 +60,7 @@ def sample(
         last_step="euler" if converted else None,
         progress=progress,
     )
-    x = flow.preconditioner.inverse(solution.final, labels).value
+    x = flow.preconditioner.inverse(flow.objective.finish(solution.final), labels).value
     return Samples(x, labels, solution.states, solution.num_evals)
 
 

@@ -17,10 +17,19 @@ from typing import final
 
 from torch import Tensor, nn
 
-from precond_gm.numerics.rows import expand
+from precond_gm.errors import IncompatiblePartsError
+from precond_gm.numerics.rows import RowsLike, batches, expand
+from precond_gm.objectives.divergences.base import AbstractDivergence
+from precond_gm.objectives.divergences.domain import Domain
 from precond_gm.objectives.implied import PathLike
 
-__all__ = ["BitLogits", "fair_bit_logit"]
+__all__ = ["BitLogits", "check_preconditioned", "check_rows_are_not_bits", "fair_bit_logit"]
+
+WHY = (
+    "A preconditioner moves every state, so that the states are bits no more: posteriors have no "
+    "closed form, logits no meaning, and nothing can be rounded at the end. Use "
+    "preconditioner='identity'"
+)
 
 
 def fair_bit_logit(path: PathLike, t: Tensor, z: Tensor, low: float, high: float) -> Tensor:
@@ -80,3 +89,42 @@ class BitLogits(nn.Module):
     def forward(self, t: Tensor, z: Tensor, label: Tensor | None = None) -> Tensor:
         """Return the logits of the upper value."""
         return fair_bit_logit(self.path, t, z, self.low, self.high) + self.field(t, z, label)
+
+
+def check_preconditioned(divergence: AbstractDivergence, preconditioner: object) -> None:
+    """Refuse a preconditioner under a divergence that judges states of their own kind.
+
+    Args:
+        divergence: The divergence.
+        preconditioner: A map that is not the identity, for the message.
+
+    Raises:
+        IncompatiblePartsError: The domain of the divergence is not R^d.
+    """
+    if divergence.domain is not Domain.REAL:
+        raise IncompatiblePartsError(
+            f"{divergence!r} judges {divergence.domain.value} and cannot follow "
+            f"{type(preconditioner).__name__} into z. {WHY} with it, or the divergence 'squared'."
+        )
+
+
+def check_rows_are_not_bits(x: RowsLike, preconditioner: object) -> None:
+    """Refuse to fit a preconditioner to rows that hold two values only.
+
+    Args:
+        x: Rows, or an iterable of batches, read until a third value is met.
+        preconditioner: A map that is not the identity, for the message.
+
+    Raises:
+        IncompatiblePartsError: Every entry is {0, 1}, or every entry is {-1, 1}.
+    """
+    low: Tensor | None = None
+    for part in batches(x):
+        low = part.x.min() if low is None else low
+        if not bool(((part.x == low) | (part.x == 1)).all()) or float(low) not in (0.0, -1.0):
+            return
+    if low is not None:
+        raise IncompatiblePartsError(
+            f"every entry of the data is {float(low):g} or 1, and {type(preconditioner).__name__} "
+            f"was asked to precondition them. {WHY}, or dequantise the data first."
+        )

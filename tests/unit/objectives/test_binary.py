@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.distributions import Normal
 
-from precond_gm.errors import InvalidInputError
+import precond_gm as pg
+from precond_gm.errors import IncompatiblePartsError, InvalidInputError
 from precond_gm.objectives import BitLogits, compose, fair_bit_logit
 from precond_gm.objectives.divergences import BinaryCrossEntropy
 from precond_gm.paths import BrownianBridge, LinearPath
@@ -101,3 +102,30 @@ def test_values_of_a_bit_are_ordered() -> None:
     """Oracle: low < high."""
     with pytest.raises(InvalidInputError, match="low < high"):
         BinaryCrossEntropy(low=1.0, high=0.0)
+
+
+def test_a_preconditioner_is_refused_on_binary_data() -> None:
+    """Oracle: bits are bits no more in z; the reason is in the message."""
+    bits = torch.randint(0, 2, (64, 4), generator=torch.Generator().manual_seed(0)).float()
+    with pytest.raises(IncompatiblePartsError, match="bits no more"):
+        pg.wrap(pg.models.MLP(4), prediction="x1", divergence="bce", preconditioner="whiten")
+    for rows in (bits, 2 * bits - 1, [bits[:32], bits[32:]]):
+        with pytest.raises(IncompatiblePartsError, match="or 1, and Whiten"):
+            pg.wrap(pg.models.MLP(4), preconditioner="whiten").fit_preconditioner(rows)
+    pg.wrap(pg.models.MLP(4), preconditioner="whiten").fit_preconditioner(bits + torch.rand(64, 4))
+    pg.wrap(pg.models.MLP(4)).fit_preconditioner(bits)
+
+
+@pytest.mark.parametrize("path", ["linear", "brownian-bridge"])
+def test_exact_logits_sample_exact_bits(path: str) -> None:
+    """Oracle: a zero network under the exact logit samples fair bits, and nothing but bits.
+
+    Tolerance: 5 standard errors of 4,000 fair bits.
+    """
+    way = pg.paths.REGISTRY.create(path)
+    net = BitLogits(torch.nn.Identity(), way, low=-1.0)
+    net.field.forward = lambda t, z, label: torch.zeros_like(z)
+    flow = pg.wrap(net, path=way, prediction="x1", divergence=("bce", {"low": -1.0}), event_shape=4)
+    x = flow.sample(1000, steps=20, generator=torch.Generator().manual_seed(0)).x
+    assert set(x.unique().tolist()) == {-1.0, 1.0}
+    assert abs(float(x.mean())) < 5 / math.sqrt(4000)
