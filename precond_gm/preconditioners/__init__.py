@@ -9,6 +9,7 @@ from precond_gm.preconditioners.chain import Chain
 from precond_gm.preconditioners.flows import AbstractFlow
 from precond_gm.preconditioners.hierarchical import Hierarchical
 from precond_gm.preconditioners.identity import Identity
+from precond_gm.preconditioners.lowrank import LowRank
 from precond_gm.preconditioners.patch import Channel, Patch
 from precond_gm.preconditioners.spectral import Spectral
 from precond_gm.preconditioners.standardize import Standardize
@@ -27,6 +28,7 @@ __all__ = [
     "Hierarchical",
     "Identity",
     "Logit",
+    "LowRank",
     "Patch",
     "Spectral",
     "Standardize",

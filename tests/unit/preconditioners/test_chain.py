@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from precond_gm.errors import InvalidInputError, InvalidTypeError
-from precond_gm.preconditioners import REGISTRY, Chain, Identity, Standardize, Whiten
+from precond_gm.preconditioners import REGISTRY, Chain, Identity, Spectral, Standardize, Whiten
 
 
 def rows() -> tuple[torch.Tensor, torch.Tensor]:
@@ -67,3 +67,34 @@ def test_refusals() -> None:
         Chain([])
     with pytest.raises(InvalidTypeError, match="holds preconditioners"):
         Chain(["whiten"])  # type: ignore[list-item]
+
+
+def test_affine_neighbours_are_multiplied_out() -> None:
+    """Oracle: the maps applied one by one; the stages are one product and the map in between."""
+    x, label = rows()
+    chain = Chain([Standardize(), Whiten(shared=True), Whiten(form="pca"), Spectral(), Whiten()])
+    chain.fit(x, label)
+    assert len(chain._stages()) == 3
+    z, total = x, torch.zeros(600).double()
+    for item in chain:
+        image = item(z, label)
+        z, total = image.value, total + image.log_abs_det
+    got = chain(x, label)
+    torch.testing.assert_close(got.value, z, rtol=1e-9, atol=1e-9)
+    torch.testing.assert_close(got.log_abs_det, total, rtol=1e-9, atol=1e-9)
+    torch.testing.assert_close(chain.inverse(z, label).value, x, rtol=0, atol=1e-9)
+
+
+def test_products_follow_the_maps() -> None:
+    """A new fit, a new dtype and a loaded state are seen. Oracle: the maps applied one by one."""
+    x, label = rows()
+    chain = Chain([Standardize(), Standardize()])
+    for part in (x, x[:300] * 7, x[:200] - 2):
+        chain.fit(part, label[: part.shape[0]])
+        first, second = chain
+        chosen = label[: part.shape[0]]
+        torch.testing.assert_close(
+            chain(part, chosen).value, second(first(part, chosen).value, chosen).value
+        )
+    chain.float()
+    assert chain(x.float(), label).value.dtype == torch.float32
