@@ -8,7 +8,8 @@ nearly invisible in the loss, which looks like a plateau. The condition number s
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -16,7 +17,14 @@ from torch import Tensor
 
 from precond_gm import couplings, paths, preconditioners
 from precond_gm.diagnostics.end_moments import EndMoments
-from precond_gm.diagnostics.ends import Ends, checked_rows, fitted_on_half, local_generator
+from precond_gm.diagnostics.ends import (
+    Ends,
+    entered,
+    fitted_on_half,
+    local_generator,
+    raise_for_values,
+)
+from precond_gm.diagnostics.intervals import POOLED, Spread, condition_spread
 from precond_gm.errors import InvalidInputError
 from precond_gm.numerics.moments import Moments
 from precond_gm.numerics.rows import RowsLike
@@ -52,8 +60,12 @@ class ConditioningReport(AbstractReport):
         num_samples: Rows behind the covariance.
         is_reliable: Whether there are ten rows per dimension; with fewer, small eigenvalues are
             too small by more than about a tenth, and the condition number too large.
+        condition_low: Lower end of the condition number's 95 % interval, shape ``times``.
+        condition_high: Upper end; NaN, as the lower end, where no interval was asked for.
         noise_count: How many of the smallest eigenvalues at t = 1 spread no further than sampling
             alone makes equal variances spread: their order and directions mean nothing.
+        within: The same report of the rows centred on their own label's mean, with labels; what
+            is missing from its trace lies between the labels.
         notes: What the reader should know.
     """
 
@@ -65,7 +77,10 @@ class ConditioningReport(AbstractReport):
     per_label: dict[int, ConditioningReport]
     num_samples: int
     is_reliable: bool
+    condition_low: Tensor
+    condition_high: Tensor
     noise_count: int = 0
+    within: ConditioningReport | None = None
     notes: tuple[str, ...] = ()
 
     @property
@@ -83,6 +98,9 @@ class ConditioningReport(AbstractReport):
     def as_metrics(self) -> dict[str, float]:
         """Return the figures under ``conditioning/...``; an infinite one is left out."""
         metrics = _metrics(self)
+        if self.worst_label is not None:
+            metrics["worst_label/label"] = float(self.worst_label)
+            metrics["worst_label/condition_number"] = self.per_label[self.worst_label].worst
         for label, report in self.per_label.items():
             metrics |= {f"label_{label}/{name}": v for name, v in _metrics(report).items()}
         return {f"conditioning/{name}": v for name, v in metrics.items() if math.isfinite(v)}
@@ -96,6 +114,7 @@ class ConditioningReport(AbstractReport):
             eigenvalues=self.eigenvalues,
             condition_number=self.condition_number,
             effective_rank=self.effective_rank,
+            interval=(self.condition_low, self.condition_high),
             per_label={label: r.condition_number for label, r in self.per_label.items()},
             noise_count=self.noise_count,
         )
@@ -111,6 +130,7 @@ def conditioning(
     times: int | Tensor = 101,
     source: Tensor | None = None,
     batch_size: int = 256,
+    intervals: bool = True,
     generator: torch.Generator | None = None,
 ) -> ConditioningReport:
     r"""Measure the conditioning of Sigma_t for every t from one pass over the data.
@@ -132,6 +152,7 @@ def conditioning(
         times: Number of equidistant times in [0, 1], or the times.
         source: Rows of the source law in z; None is exactly N(0, I).
         batch_size: Rows that the coupling pairs at once.
+        intervals: Whether to read the data a second time for the intervals.
         generator: Source of the noise, the shuffle and the split; None is a fixed seed.
 
     Returns:
@@ -153,7 +174,7 @@ def conditioning(
         [0, 2, 4]
     """
     generator = local_generator(generator)
-    rows, the_coupling = checked_rows(x, label), couplings.REGISTRY.resolve(coupling)
+    rows, the_coupling = entered(x, label), couplings.REGISTRY.resolve(coupling)
     the_path, t = paths.REGISTRY.resolve(path), check_times(times)
     the_map = None if preconditioner is None else preconditioners.REGISTRY.resolve(preconditioner)
     notes: tuple[str, ...] = ()
@@ -164,11 +185,21 @@ def conditioning(
         in_z = torch.cat([pair.z1 for pair in Ends(rows, label, the_map)])
         the_coupling.fit(in_z, label, generator=generator)
     ends = Ends(rows, label, the_map, the_coupling, source, batch_size, generator)
-    return from_moments(EndMoments.of(ends), the_path, t, notes=notes)
+    moments = EndMoments.of(ends)
+    if not moments.is_finite:
+        raise_for_values(rows, ends)
+    c = the_path.coefficients(t.to(moments.device))
+    spread = condition_spread(ends, moments, c) if intervals else {}
+    return from_moments(moments, the_path, t, spread=spread, notes=notes)
 
 
 def from_moments(
-    moments: EndMoments, path: AbstractPath, t: Tensor, *, notes: tuple[str, ...] = ()
+    moments: EndMoments,
+    path: AbstractPath,
+    t: Tensor,
+    *,
+    spread: Mapping[int, Spread] | None = None,
+    notes: tuple[str, ...] = (),
 ) -> ConditioningReport:
     """Return the report of moments gathered elsewhere: in parts, or over several processes.
 
@@ -176,23 +207,29 @@ def from_moments(
         moments: Moments of the two ends, per label.
         path: The path.
         t: Times in [0, 1], shape ``times``.
+        spread: What the rows say about each group's condition number, for intervals.
         notes: Passed on to the report.
     """
-    pooled = moments.pooled
+    pooled = moments.pooled[0].merge(moments.pooled[1])
     if pooled.count < 2:
         raise InvalidInputError(
             f"a covariance takes at least 2 rows; got {pooled.count}. Give more rows."
         )
-    labels = [label for label in moments.per_label if label >= 0]
-    single = [label for label in labels if moments.per_label[label].count < 2]
+    spread = spread or {}
+    rows = {label: moments.rows_of(label) for label in moments.halves if label >= 0}
+    single = [label for label, part in rows.items() if part.count < 2]
     if single:
         notes = (*notes, f"no covariance within the labels {single}: they have one row each.")
     per_label = {
-        label: _report(moments, moments.per_label[label], path, t)
-        for label in labels
+        label: _report(moments, part, path, t, spread.get(label))
+        for label, part in rows.items()
         if label not in single
     }
-    return _report(moments, pooled, path, t, per_label=per_label, notes=notes)
+    whole = _report(moments, pooled, path, t, spread.get(POOLED))
+    if not rows:
+        return replace(whole, notes=notes)
+    within = _report(moments, moments.within, path, t, None)
+    return replace(whole, per_label=per_label, within=within, notes=notes)
 
 
 def check_times(times: int | Tensor) -> Tensor:
@@ -215,27 +252,25 @@ def check_times(times: int | Tensor) -> Tensor:
 
 
 def _report(
-    moments: EndMoments,
-    rows: Moments,
-    path: AbstractPath,
-    t: Tensor,
-    *,
-    per_label: dict[int, ConditioningReport] | None = None,
-    notes: tuple[str, ...] = (),
+    moments: EndMoments, rows: Moments, path: AbstractPath, t: Tensor, spread: Spread | None
 ) -> ConditioningReport:
     covariance = moments.covariance(rows)
     values = covariance.spectrum(path.coefficients(t.to(rows.mean.device))).cpu()
+    kappa = condition_number(values)
+    unknown = torch.full_like(kappa, math.nan)
+    low, high = (unknown, unknown) if spread is None else spread.interval(kappa)
     return ConditioningReport(
         t=t,
         eigenvalues=values,
-        condition_number=condition_number(values),
+        condition_number=kappa,
+        condition_low=low,
+        condition_high=high,
         effective_rank=effective_rank(values),
         participation_ratio=participation_ratio(values),
-        per_label=per_label or {},
+        per_label={},
         num_samples=rows.count,
-        is_reliable=rows.count >= ROWS_PER_DIMENSION * rows.dim,
+        is_reliable=rows.count >= ROWS_PER_DIMENSION * values.shape[1],
         noise_count=noise_count(values[-1], rows.count),
-        notes=notes,
     )
 
 
@@ -243,6 +278,8 @@ def _metrics(report: ConditioningReport) -> dict[str, float]:
     worst = int(report.condition_number.argmax())
     return {
         "condition_number/max": float(report.condition_number[worst]),
+        "condition_number/low": float(report.condition_low[worst]),
+        "condition_number/high": float(report.condition_high[worst]),
         "condition_number/t_of_max": float(report.t[worst]),
         "condition_number/mean_log10": float(report.condition_number.log10().mean()),
         "is_finite": float(torch.isfinite(report.condition_number).all()),

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import reduce
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import torch
 from torch import Tensor
@@ -17,23 +18,28 @@ from precond_gm.numerics.rows import flatten
 if TYPE_CHECKING:
     from torch.distributed import ProcessGroup
 
-__all__ = ["UNLABELLED", "EndMoments"]
+__all__ = ["UNLABELLED", "EndMoments", "Halves", "keyed"]
 
 UNLABELLED = -1
+Halves: TypeAlias = "tuple[Moments, Moments]"
 
 
 @dataclass(frozen=True)
 class EndMoments:
     """Moments of z1, or of the concatenated rows (z0, z1), within each label.
 
+    Every other row goes to the second half: what one half chooses is judged on the other, and both
+    together are the moments of all rows.
+
     Attributes:
-        per_label: Moments of each label; all rows are under ``UNLABELLED`` when there is none.
+        halves: Moments of both halves of each label; all rows are under ``UNLABELLED`` when there
+            is none.
         is_joint: Whether z0 is part of the rows.
         source: Covariance of the source where it is known apart from the rows, else None.
         is_standard: Whether the source is N(0, I) within every label.
     """
 
-    per_label: dict[int, Moments]
+    halves: dict[int, Halves]
     is_joint: bool = False
     source: Tensor | None = None
     is_standard: bool = True
@@ -42,37 +48,60 @@ class EndMoments:
     def of(cls, ends: Ends) -> EndMoments:
         """Gather the moments in one pass over the stream."""
         total: dict[int, Moments] = {}
-        for pair in ends:
-            rows = torch.cat((pair.z0, pair.z1), 1) if ends.is_paired else pair.z1
-            if pair.label is None:
-                parts = {UNLABELLED: Moments.of(rows, pair.weight)}
-            else:
-                parts = Moments.by_group(rows, pair.label, pair.weight)
-            for label, part in parts.items():
-                total[label] = total[label].merge(part) if label in total else part
+        for rows, key, weight in keyed(ends):
+            for name, part in Moments.by_group(rows, key, weight).items():
+                total[name] = total[name].merge(part) if name in total else part
         coupling, source = ends.coupling, None
         if ends.source is not None and not ends.is_paired:
             source = Moments.of(flatten(ends.source)).covariance
         keeps = coupling is None or (coupling.keeps_marginals and coupling.label_aware)
-        return cls(total, ends.is_paired, source, ends.source is None and keeps)
+        return cls(_by_label(total), ends.is_paired, source, ends.source is None and keeps)
 
     @property
-    def pooled(self) -> Moments:
-        """Moments of all rows."""
-        return reduce(Moments.merge, self.per_label.values())
+    def device(self) -> torch.device:
+        """Device of the moments."""
+        return next(iter(self.halves.values()))[0].mean.device
+
+    @property
+    def is_finite(self) -> bool:
+        """Whether no row held NaN or infinity."""
+        return all(
+            bool(half.scatter.isfinite().all()) for pair in self.halves.values() for half in pair
+        )
+
+    def rows_of(self, label: int) -> Moments:
+        """Return the moments of all rows of a label."""
+        first, second = self.halves[label]
+        return first.merge(second)
+
+    def covariance(self, rows: Moments) -> EndCovariance:
+        """Return the covariance blocks of rows of this kind."""
+        if self.is_joint:
+            return EndCovariance.of_pairs(rows, match_source=self.is_standard)
+        return EndCovariance(rows.covariance, self.source)
+
+    @property
+    def pooled(self) -> Halves:
+        """Moments of both halves of all rows."""
+        first = reduce(Moments.merge, (half[0] for half in self.halves.values()))
+        return first, reduce(Moments.merge, (half[1] for half in self.halves.values()))
 
     @property
     def within(self) -> Moments:
-        """Moments of the rows centred on their own label's mean: the scatter within labels."""
-        centred = (replace(m, mean=torch.zeros_like(m.mean)) for m in self.per_label.values())
-        return reduce(Moments.merge, centred)
+        """Moments of the rows, each centred on its own label's mean."""
+        parts = (self.rows_of(label) for label in self.halves)
+        return reduce(Moments.merge, (replace(m, mean=torch.zeros_like(m.mean)) for m in parts))
 
     def merge(self, other: EndMoments) -> EndMoments:
         """Return the moments of both sets of rows, in any order."""
-        merged = dict(self.per_label)
-        for label, part in other.per_label.items():
-            merged[label] = merged[label].merge(part) if label in merged else part
-        return replace(self, per_label=merged)
+        merged = dict(self.halves)
+        for label, (first, second) in other.halves.items():
+            if label in merged:
+                mine = merged[label]
+                merged[label] = (mine[0].merge(first), mine[1].merge(second))
+            else:
+                merged[label] = (first, second)
+        return replace(self, halves=merged)
 
     def all_reduce(self, num_labels: int | None, group: ProcessGroup | None = None) -> EndMoments:
         """Return the moments of the rows of all processes; every process must call it.
@@ -82,18 +111,34 @@ class EndMoments:
                 None without labels.
             group: Process group.
         """
-        like = next(iter(self.per_label.values())).mean
+        like = next(iter(self.halves.values()))[0].mean
+        nothing = Moments.empty(like.shape[0], like.device)
         names = [UNLABELLED] if num_labels is None else list(range(num_labels))
-        found = {
-            name: self.per_label.get(name, Moments.empty(like.shape[0], like.device)).all_reduce(
-                group
-            )
-            for name in names
-        }
-        return replace(self, per_label={k: m for k, m in found.items() if m.count})
+        found = {}
+        for name in names:
+            first, second = self.halves.get(name, (nothing, nothing))
+            halves = first.all_reduce(group), second.all_reduce(group)
+            if halves[0].count or halves[1].count:
+                found[name] = halves
+        return replace(self, halves=found)
 
-    def covariance(self, rows: Moments) -> EndCovariance:
-        """Return the covariance blocks of rows of this kind."""
-        if self.is_joint:
-            return EndCovariance.of_pairs(rows, match_source=self.is_standard)
-        return EndCovariance(rows.covariance, self.source)
+
+def keyed(ends: Ends) -> Iterator[tuple[Tensor, Tensor, Tensor | None]]:
+    """Yield rows, the key ``2 label + half`` of each, and their weights."""
+    seen = 0
+    for pair in ends:
+        rows = torch.cat((pair.z0, pair.z1), 1) if ends.is_paired else pair.z1
+        half = (torch.arange(rows.shape[0], device=rows.device) + seen) % 2
+        label = UNLABELLED if pair.label is None else pair.label
+        yield rows, 2 * label + half, pair.weight
+        seen += rows.shape[0]
+
+
+def _by_label(parts: dict[int, Moments]) -> dict[int, Halves]:
+    """Turn keys ``2 label + half`` into pairs of halves."""
+    like = next(iter(parts.values())).mean
+    nothing = Moments.empty(like.shape[0], like.device)
+    return {
+        key // 2: (parts.get(key // 2 * 2, nothing), parts.get(key // 2 * 2 + 1, nothing))
+        for key in sorted(parts)
+    }

@@ -10,15 +10,23 @@ import torch
 from torch import Tensor
 
 from precond_gm.couplings.base import AbstractCoupling
-from precond_gm.errors import InvalidInputError
+from precond_gm.errors import InvalidInputError, NonFiniteError
 from precond_gm.numerics.noise import standard_normal
-from precond_gm.numerics.rows import RowsLike, batches, checked, collect, flatten
+from precond_gm.numerics.rows import (
+    RowsLike,
+    batches,
+    check_label,
+    check_rows,
+    checked,
+    collect,
+    flatten,
+)
 from precond_gm.preconditioners.base import AbstractPreconditioner
 from precond_gm.values import Batch, Pairing
 
-__all__ = ["Ends", "checked_rows", "fitted_on_half", "local_generator"]
+__all__ = ["Ends", "entered", "fitted_on_half", "local_generator", "raise_for_values"]
 
-_NUMBERS_AT_ONCE = 2**23  # a chunk of 64 MiB in float64
+_NUMBERS_AT_ONCE = 2**24  # a chunk of 64 MiB in float32
 
 
 def local_generator(generator: torch.Generator | None) -> torch.Generator:
@@ -53,8 +61,7 @@ class Ends:
         generator = torch.Generator(self.generator.device)
         generator.set_state(self.generator.get_state())
         for batch in self._shuffled(generator):
-            pieces = batches(batch.x, batch.label, size=self._size(batch.x))
-            for piece in pieces:
+            for piece in batches(batch.x, batch.label, size=self._size(batch.x)):
                 z1 = self._to_z(piece)
                 if self.coupling is None or not self.is_paired:
                     yield Pairing(z1[:, :0], z1, piece.label)
@@ -74,7 +81,7 @@ class Ends:
     def _size(self, x: Tensor) -> int:
         if self.is_paired:
             return self.batch_size
-        return max(64, min(16384, _NUMBERS_AT_ONCE // x[0].numel()))
+        return max(64, _NUMBERS_AT_ONCE // x[0].numel())
 
     def _shuffled(self, generator: torch.Generator) -> Iterator[Batch]:
         """Yield the data; a tensor is shuffled first where batches matter (sorted labels)."""
@@ -84,7 +91,10 @@ class Ends:
             label = None if self.label is None else self.label[order]
             yield Batch(self.data[order], label)
             return
-        yield from batches(self.data, self.label, size=16384)
+        if isinstance(self.data, Tensor):
+            yield Batch(self.data, self.label)
+        else:
+            yield from batches(self.data, self.label)
 
     def _to_z(self, batch: Batch) -> Tensor:
         if self.preconditioner is None:
@@ -136,15 +146,41 @@ def fitted_on_half(
     return *part(held_out), note
 
 
-def checked_rows(x: RowsLike, label: Tensor | None) -> RowsLike:
-    """Check the data where they enter a diagnostic.
+def entered(x: RowsLike, label: Tensor | None) -> RowsLike:
+    """Check what a glance shows: type, shape, labels, and that the data can be read again.
+
+    NaN and infinity make every moment they touch so; ``raise_for_values`` looks for the position
+    only then, which saves a pass over large data.
 
     Raises:
-        InvalidInputError: NaN, a wrong label, fewer than two rows, or an iterator.
+        InvalidInputError: A wrong label, fewer than two rows, or an iterator.
     """
-    rows = checked(x, label)
-    if isinstance(rows, Tensor) and rows.shape[0] < 2:
+    if not isinstance(x, Tensor):
+        return checked(x, label)
+    check_rows(x[:1])
+    check_label(label, x.shape[0])
+    if x.shape[0] < 2:
         raise InvalidInputError(
-            f"a covariance takes at least 2 rows; got {rows.shape[0]}. Give more rows."
+            f"a covariance takes at least 2 rows; got {x.shape[0]}. Give more rows."
         )
-    return rows
+    return x
+
+
+def raise_for_values(x: RowsLike, ends: Ends) -> None:
+    """Name the first row that is not finite.
+
+    Raises:
+        InvalidInputError: NaN or infinity in the data.
+        NonFiniteError: The data are finite, so the preconditioner or the coupling made them so.
+    """
+    for batch in batches(x):
+        check_rows(batch.x)
+    for pair in ends:
+        for name, rows in (("z0", pair.z0), ("z1", pair.z1)):
+            bad = int((~torch.isfinite(rows)).any(1).sum())
+            if bad:
+                raise NonFiniteError(
+                    f"{name} is not finite in {bad} of {rows.shape[0]} rows although the data "
+                    f"are. Look at the preconditioner {ends.preconditioner!r}: rows outside the "
+                    f"region that it was fitted on, or a singular fit."
+                )

@@ -10,13 +10,14 @@ one eigendecomposition serves every t.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from precond_gm.numerics.moments import Moments
-from precond_gm.numerics.spectrum import eigenvalues, without_rounding
+from precond_gm.numerics.spectrum import eigenvalues
 from precond_gm.values import Coefficients
 
 __all__ = ["EndCovariance"]
@@ -51,7 +52,7 @@ class EndCovariance:
         dim = joint.dim // 2
         blocks = joint.covariance
         source, cross, data = blocks[:dim, :dim], blocks[:dim, dim:], blocks[dim:, dim:]
-        if match_source:
+        if match_source and joint.count > joint.dim:  # with fewer rows S0 cannot be inverted
             values, vectors = torch.linalg.eigh(source)
             root = vectors @ (values.rsqrt()[:, None] * vectors.T)
             return cls(data, None, root @ cross)
@@ -77,12 +78,13 @@ class EndCovariance:
         if self.commutes:
             base = (c.alpha**2 + c.variance)[:, None]
             return base + c.beta[:, None] ** 2 * eigenvalues(self.data)
+        return torch.cat([eigenvalues(self.at(part)) for part in self.blocks(c)])
+
+    def blocks(self, c: Coefficients) -> Iterator[Coefficients]:
+        """Yield the times in blocks whose matrices fit in memory together."""
         at_once = max(1, _ENTRIES_AT_ONCE // self.data.numel())
-        parts = [
-            eigenvalues(self.at(_slice(c, start, start + at_once)))
-            for start in range(0, c.alpha.shape[0], at_once)
-        ]
-        return without_rounding(torch.cat(parts))
+        for start in range(0, c.alpha.shape[0], at_once):
+            yield _slice(c, start, start + at_once)
 
 
 def _slice(c: Coefficients, start: int, stop: int) -> Coefficients:

@@ -25,6 +25,7 @@ def plot_conditioning(
     eigenvalues: Tensor,
     condition_number: Tensor,
     effective_rank: Tensor,
+    interval: tuple[Tensor, Tensor],
     per_label: Mapping[int, Tensor],
     noise_count: int = 0,
 ) -> Figure:
@@ -35,11 +36,14 @@ def plot_conditioning(
         eigenvalues: Ascending, shape ``times k``.
         condition_number: Of all rows, shape ``times``.
         effective_rank: Of all rows, shape ``times``.
+        interval: Ends of the condition number's interval.
         per_label: Condition numbers of each label.
         noise_count: Smallest eigenvalues at the last time that are sampling noise, shaded.
     """
     figure, axes = new_figure(1, 3)
     time = array(t)
+    low, high = (array(end) for end in interval)
+    axes[0, 0].fill_between(time, low, high, color=COLOURS[0], alpha=0.2, linewidth=0)
     _condition(axes[0, 0], time, array(condition_number), per_label)
     _spectra(axes[0, 1], time, array(eigenvalues), noise_count)
     ax = axes[0, 2]
