@@ -98,4 +98,6 @@ def schedules(
 def _part(found: Measured, index: slice) -> Measured:
     """Return what was measured on some of the grids."""
     errors = {name: error.map(lambda v: v[..., index]) for name, error in found.errors.items()}
-    return replace(found, errors=errors, final=found.final[index])
+    return replace(
+        found, errors=errors, last_share=found.last_share[index], final=found.final[index]
+    )

@@ -41,6 +41,7 @@ class Measured:
         meaning: What an error is against, where that depends on what is known.
         floors: Of distances between samples: the same between held-out rows.
         num_reference: Rows of the exact process.
+        last_share: Share of the discretisation part that is in the last step, shape ``grids``.
         evaluations: Rows at which the dynamics was evaluated, over those of the finest run.
         final: End of each run, for further study.
         label: Label of each row, or None.
@@ -50,6 +51,7 @@ class Measured:
     meaning: dict[str, str]
     floors: dict[str, float]
     num_reference: int
+    last_share: Tensor
     evaluations: float
     final: tuple[Tensor, ...] = field(repr=False)
     label: Tensor | None = field(repr=False, default=None)
@@ -121,6 +123,7 @@ def measure(
         meaning=meaning,
         floors=floors,
         num_reference=few,
+        last_share=(rows.last_step.mean(0) / rows.discretisation.mean(0)).cpu(),
         evaluations=evaluated / (num_samples * finest),
         final=rows.final,
         label=rows.label,

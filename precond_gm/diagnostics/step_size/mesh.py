@@ -88,6 +88,11 @@ class Mesh:
         return found
 
     @cached_property
+    def last_start(self) -> tuple[int, ...]:
+        """For each grid, the mesh time at which its last step begins."""
+        return tuple(index[-2] for index in self.at)
+
+    @cached_property
     def ending(self) -> dict[int, list[int]]:
         """At each mesh time, the grids that end there."""
         found: dict[int, list[int]] = {}

@@ -43,6 +43,7 @@ class RunRows:
         label: Label of each row, or None.
         discretisation: ``int |b_t(X_t) - b_k(X_k)|^2 dt``, shape ``m grids``; ``b`` is the drift
             of the exact process.
+        last_step: The part of ``discretisation`` in the last step.
         total: The same with the drift under study at t_k, shape ``m grids``.
         drift: ``sum_k h_k |b_k(X_k) - b'_k(X_k)|^2``, shape ``m grids``.
         control: The discretisation sum along the finest run, shape ``n grids``.
@@ -53,6 +54,7 @@ class RunRows:
     truth: tuple[Tensor, ...]
     label: Tensor | None
     discretisation: Tensor
+    last_step: Tensor
     total: Tensor
     drift: Tensor
     control: Tensor
@@ -134,6 +136,7 @@ def _run_rows(
         truth=tuple(truth[s] for s in order),
         label=label,
         discretisation=exact.discretisation.T,
+        last_step=exact.last_step.T,
         total=(exact.discretisation if exact.is_model else exact.total).T,
         drift=exact.drift.T,
         control=runs.control.T,
@@ -218,7 +221,9 @@ class _ExactProcess:
         self.process, self.model, self.mesh, self.label = process, model, mesh, label
         self.is_model = process is model
         self.shift = z0
-        self.discretisation, self.total, self.drift = (_zeros(len(mesh.at), z0) for _ in range(3))
+        self.discretisation, self.total, self.drift, self.last_step = (
+            _zeros(len(mesh.at), z0) for _ in range(4)
+        )
         self.num_evals = 0
         self._exact_held = torch.zeros_like(z0).repeat(len(mesh.at), *[1] * z0.ndim)
         self._model_held = self._exact_held if self.is_model else self._exact_held.clone()
@@ -232,7 +237,11 @@ class _ExactProcess:
         self._hold(j, t, x, first)
         inner = x + torch.add(1.5 * lean, first, alpha=0.75 * h)
         second = self._evaluate(self.process, t_inner, inner)
-        self.discretisation += self._missed(first, second, self._exact_held, h)
+        missed = self._missed(first, second, self._exact_held, h)
+        self.discretisation += missed
+        for s, start in enumerate(self.mesh.last_start):
+            if j >= start:
+                self.last_step[s] += missed[s]
         if not self.is_model:
             self.total += self._missed(first, second, self._model_held, h)
         self.shift = torch.add(torch.add(self.shift, first, alpha=h / 3), second, alpha=2 * h / 3)
@@ -306,6 +315,7 @@ def _joined(parts: Sequence[RunRows]) -> RunRows:
         truth=tuple(torch.cat([part.truth[s] for part in parts]) for s in grids),
         label=None if parts[0].label is None else rows(lambda part: part.label),  # type: ignore[arg-type, return-value]
         discretisation=torch.cat([part.discretisation for part in parts]),
+        last_step=torch.cat([part.last_step for part in parts]),
         total=torch.cat([part.total for part in parts]),
         drift=torch.cat([part.drift for part in parts]),
         control=rows(lambda part: part.control),

@@ -19,6 +19,7 @@ from precond_gm.errors import InvalidInputError
 
 __all__ = ["check_steps", "report_of", "step_size"]
 
+_LARGE_SHARE = 0.25  # of the last of many steps; an even share is one over the steps
 _QUADRATURE = 4097  # times of the trapezoidal rule for int G dt
 
 
@@ -150,7 +151,7 @@ def report_of(
         num_samples=num_samples,
         num_reference=found.num_reference,
         evaluations=found.evaluations,
-        notes=_notes(subject, grids),
+        notes=_notes(subject, grids, found),
         replicates=errors,
     )
 
@@ -181,8 +182,17 @@ def _roughness(subject: Subject, grids: tuple[Tensor, ...]) -> float | None:
     return float(torch.trapezoid(subject.bridge.roughness(t).cpu(), t))
 
 
-def _notes(subject: Subject, grids: tuple[Tensor, ...]) -> tuple[str, ...]:
+def _notes(subject: Subject, grids: tuple[Tensor, ...], found: Measured) -> tuple[str, ...]:
     notes = []
+    finest = max(range(len(grids)), key=lambda s: grids[s].shape[0])
+    steps, share = grids[finest].shape[0] - 1, float(found.last_share[finest])
+    if subject.sigma and steps > 2 and share > _LARGE_SHARE:
+        notes.append(
+            f"{share:.0%} of the path divergence of the run of {steps} steps is in its last step: "
+            f"the drift is not settled near t = {float(grids[finest][-1]):.6g} (an error of the "
+            f"predicted x1 is divided by 1 - t), so the divergence hardly falls with h there and "
+            f"is infinite at t = 1. Stop earlier (t_max), or judge by w2."
+        )
     if len(grids) == 1:
         notes.append("one step size gives errors but no slopes: run three or more.")
     if not subject.sigma:
@@ -199,9 +209,8 @@ def _notes(subject: Subject, grids: tuple[Tensor, ...]) -> tuple[str, ...]:
             f"else to the data."
         )
     if subject.bridge is None:
-        finest = max(g.shape[0] - 1 for g in grids)
         notes.append(
-            f"the continuous process was simulated at the finest run's {finest} steps, one order "
+            f"the continuous process was simulated at the finest run's {steps} steps, one order "
             f"more accurately; at that step itself it is known to about h."
         )
     return tuple(notes)
