@@ -1,6 +1,7 @@
 """What holds training and sampling back, measured: each function returns a frozen report."""
 
 from precond_gm.diagnostics.alignment import AlignmentReport, alignment, alignment_table
+from precond_gm.diagnostics.binary import BinaryReport, binary
 from precond_gm.diagnostics.conditioning import ConditioningReport, conditioning
 from precond_gm.diagnostics.objectives import ObjectivesReport, objectives
 from precond_gm.diagnostics.quality import Metric, QualityReport, quality
@@ -8,6 +9,7 @@ from precond_gm.diagnostics.step_size import StepSizeReport, step_size
 
 __all__ = [
     "AlignmentReport",
+    "BinaryReport",
     "ConditioningReport",
     "Metric",
     "ObjectivesReport",
@@ -15,6 +17,7 @@ __all__ = [
     "StepSizeReport",
     "alignment",
     "alignment_table",
+    "binary",
     "conditioning",
     "objectives",
     "quality",
