@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+import warnings
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -38,7 +39,7 @@ def log_flow(
     from precond_gm.checkpoint import save, write_state
 
     signature = ModelSignature(
-        inputs=Schema([TensorSpec(np.dtype(np.int64), (-1,), "label")]),
+        inputs=Schema([TensorSpec(np.dtype(np.int64), (-1,))]),
         outputs=Schema([TensorSpec(np.dtype(np.float32), (-1, *(flow.event_shape or ())))]),
         params=ParamSchema(
             [
@@ -58,7 +59,11 @@ def log_flow(
             write_state(state, artifacts["scaling"])
         mlflow.set_tracking_uri(uri)
         try:
-            with mlflow.start_run(run_id=run_id, nested=True, log_system_metrics=False):
+            with (
+                warnings.catch_warnings(),
+                mlflow.start_run(run_id=run_id, nested=True, log_system_metrics=False),
+            ):
+                warnings.simplefilter("ignore")  # it asks for an example; the signature says all
                 info = mlflow.pyfunc.log_model(
                     name="flow",
                     python_model=str(_CODE),

@@ -24,12 +24,13 @@ class FlowModel(PythonModel):  # type: ignore[misc]
             state = read_state(context.artifacts["scaling"], "precond_gm.scaling")
             self.scaling = Scaling.from_dict(state)
 
-    def predict(self, context: Any, model_input: Any, params: dict[str, Any] | None = None) -> Any:
+    # Without annotations, since MLflow would make a schema of them in place of the signature.
+    def predict(self, context, model_input, params=None):  # type: ignore[no-untyped-def]
         """Return one sample per label, in the units of the data.
 
         A flow without labels returns as many samples as the input has rows.
         """
-        settings = params or {}
+        settings: dict[str, Any] = params or {}
         label = torch.as_tensor(np.asarray(model_input).reshape(-1).astype(np.int64))
         generator = torch.Generator().manual_seed(int(settings.get("seed", 0)))
         wanted: Any = label if self.flow.num_labels is not None else int(label.numel())

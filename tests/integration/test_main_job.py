@@ -1,0 +1,236 @@
+"""The main job end to end, small: train, resume, compare, report, sample, from the command line."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from click.testing import CliRunner, Result
+
+from precond_gm.cli import main
+from precond_gm.training.engine import make_engine
+from precond_gm.training.job import Job, load_data
+from precond_gm.training.progress import Silent
+from precond_gm.training.reading import find_recipe, overrides_of, recipe_of
+from precond_gm.training.results import Comparison
+from precond_gm.training.run import Run
+
+SMALL = (
+    "max_steps=40",
+    "checkpoint_every=10",
+    "validate_every=10",
+    "log_every=10",
+    "batch_size=64",
+    "num_samples=300",
+    "sample_steps=[3,6]",
+    "model_options={width: 32, depth: 1}",
+)
+
+
+def call(*words: str) -> Result:
+    """Run a command in this process; stdout and stderr apart."""
+    return CliRunner().invoke(main, list(words), catch_exceptions=False)
+
+
+@pytest.fixture(scope="module")
+def job(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """Train two variants with two seeds once, in an empty folder; what --json printed."""
+    folder = tmp_path_factory.mktemp("job")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        words = ["train", "--recipe", "digits", "--variants", "identity,whiten", "--json", *SMALL]
+        result = call(*words)
+        assert result.exit_code == 0, result.output
+        yield {"root": folder, "uri": f"sqlite:///{folder}/mlflow.db", **json.loads(result.stdout)}
+
+
+def test_the_summary_says_where_everything_is(job: dict[str, Any]) -> None:
+    """Oracle: the files that are there."""
+    folder = job["root"] / job["folder"]
+    assert folder.name == "digits-001"
+    assert (job["root"] / job["report"]).exists()
+    for name in ("recipe.yaml", "comparison.json", "tracking.json"):
+        assert (folder / name).exists()
+    comparison = Comparison.load(folder)
+    assert [(r.variant, r.seed) for r in comparison.results] == [
+        ("identity", 0),
+        ("identity", 1),
+        ("whiten", 0),
+        ("whiten", 1),
+    ]
+    assert all(len(r.train_loss) == 4 for r in comparison.results)
+
+
+def test_the_page_is_self_contained(job: dict[str, Any]) -> None:
+    """Nothing is loaded from anywhere: every source is inside, and there is no script."""
+    page = (job["root"] / job["report"]).read_text(encoding="utf-8")
+    sources = re.findall(r'(?:src|href)="([^"]{0,40})', page)
+    assert sources
+    assert all(source.startswith("data:image/") for source in sources)
+    assert "<script" not in page
+    assert page.index('class="verdict"') < page.index("<table>")
+    assert "nan" not in re.sub(r'"data:[^"]*"', "", page).lower().split()
+
+
+def test_mlflow_holds_the_job(job: dict[str, Any]) -> None:
+    """Oracle: MLflow's own client. A parent, and a child for each variant and seed."""
+    from mlflow import MlflowClient
+
+    client = MlflowClient(job["uri"])
+    experiment = client.get_experiment_by_name("digits")
+    runs = client.search_runs([experiment.experiment_id])
+    children = [run for run in runs if "mlflow.parentRunId" in run.data.tags]
+    assert len(runs) == 5
+    assert len(children) == 4
+    for run in children:
+        assert run.info.status == "FINISHED"
+        assert run.data.params["max_steps"] == "40"
+        assert {"loss/train", "loss/validation", "recovery/low", "quality/w2_6"} <= set(
+            run.data.metrics
+        )
+        assert len(client.get_metric_history(run.info.run_id, "loss/train")) == 4
+    artifacts = {f.path for f in client.list_artifacts(job["tracking"]["run_id"])}
+    assert {"report.html", "comparison.json", "figures", "recipe.yaml"} <= artifacts
+
+
+def test_variants_of_a_seed_start_alike(job: dict[str, Any]) -> None:
+    """The same seed gives the same first weights to every variant. Oracle: equality."""
+    from precond_gm.checkpoint import load
+
+    folder = job["root"] / job["folder"]
+    one, two = (load(folder / v / "seed-0" / "start.pt") for v in ("identity", "whiten"))
+    for a, b in zip(one.field.parameters(), two.field.parameters(), strict=True):
+        assert torch.equal(a, b)
+
+
+def test_compare_and_report_from_mlflow(job: dict[str, Any], tmp_path: Path) -> None:
+    """Compare finds the same table; the page from MLflow equals the page from the folder."""
+    found = call("compare", "digits", "--tracking-uri", job["uri"], "--json")
+    assert json.loads(found.stdout)["table"] == job["table"]
+    for source in ("digits", str(job["root"] / job["folder"])):
+        page = tmp_path / f"{len(source)}.html"
+        result = call("report", source, "--out", str(page), "--tracking-uri", job["uri"])
+        assert result.exit_code == 0, result.output
+    pages = [path.read_text(encoding="utf-8") for path in sorted(tmp_path.glob("*.html"))]
+    assert [len(p) for p in pages] == [len(pages[0])] * 2
+
+
+def test_samples_from_folder_and_from_mlflow_agree(job: dict[str, Any], tmp_path: Path) -> None:
+    """One flow, two ways to it. Oracle: equality; units of the data, so within [0, 17] mostly."""
+    comparison = Comparison.load(job["root"] / job["folder"])
+    run = comparison.of("whiten")[0]
+    sources = (str(job["root"] / job["folder"] / "whiten" / "seed-0"), str(run.run_id))
+    rows = []
+    for number, source in enumerate(sources):
+        out = tmp_path / f"{number}.npz"
+        words = ["sample", source, "--label", "3", "-n", "8", "--steps", "5", "--out", str(out)]
+        result = call(*words, "--tracking-uri", job["uri"], "--image", str(tmp_path / "i.png"))
+        assert result.exit_code == 0, result.output
+        with np.load(out) as arrays:
+            rows.append(arrays["x"])
+            assert arrays["label"].tolist() == [3] * 8
+    np.testing.assert_array_equal(rows[0], rows[1])
+    assert rows[0].shape == (8, 1, 8, 8)
+    assert (tmp_path / "i.png").stat().st_size > 1000
+
+
+def test_resuming_a_finished_job_changes_nothing(job: dict[str, Any]) -> None:
+    """Everything is there already: same table, no new run."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(job["root"])
+        words = ["train", "--recipe", "digits", "--variants", "identity,whiten", "--json"]
+        again = call(*words, "--resume", *SMALL)
+        assert again.exit_code == 0, again.output
+        assert json.loads(again.stdout)["table"] == job["table"]
+        changed = call(*words, "--resume", *SMALL, "lr=0.5")
+    assert changed.exit_code == 2
+    assert "lr: 0.001 -> 0.5" in changed.stderr
+
+
+class Stop(Exception):
+    """Stands for a kill."""
+
+
+def train_with_stops(folder: Path, stops: Sequence[int], overrides: Sequence[str] = ()) -> Path:
+    """Train whitened digits, stopped after the given steps and resumed each time."""
+    values = {**find_recipe("digits"), **overrides_of([*SMALL, "variants=whiten", *overrides])}
+    recipe = recipe_of(values)
+    data, engine = load_data(recipe), make_engine(recipe)
+    for stop in [*stops, None]:
+        run = Run(recipe.variants[0], 0, recipe, data, folder, engine)
+        run.fit()
+
+        class Stopping(Silent):
+            def bar(self, title: str, total: int, done: int = 0, *, stop: int | None = stop) -> Any:
+                from contextlib import nullcontext
+
+                def update(step: int, loss: float) -> None:
+                    if step == stop:
+                        raise Stop
+
+                return nullcontext(update)
+
+        try:
+            run.train(recipe.max_steps, None, Stopping())
+        except Stop:
+            continue
+    return folder / "flow.pt"
+
+
+@pytest.mark.parametrize("overrides", [[], ["stream=true", "accumulate=2"]])
+def test_a_resumed_run_is_bit_equal(tmp_path: Path, overrides: list[str]) -> None:
+    """Stopped between checkpoints, three times. Oracle: the run that was not stopped."""
+    one = train_with_stops(tmp_path / "a", [], overrides)
+    two = train_with_stops(tmp_path / "b", [5, 17, 39], overrides)
+    states = [torch.load(path, weights_only=True) for path in (one, two)]
+    for key, value in states[0]["base"].items():
+        assert torch.equal(value, states[1]["base"][key]), key
+    last = [torch.load(p.with_name("last.pt"), weights_only=True) for p in (one, two)]
+    assert last[0]["history"]["train"] == last[1]["history"]["train"]
+    assert last[0]["history"]["validation"] == last[1]["history"]["validation"]
+
+
+def test_patience_ends_a_run_and_keeps_the_best(tmp_path: Path) -> None:
+    """A rate of zero never improves after the first validation: two more, then the end."""
+    overrides = ["lr=0", "patience=2", "max_steps=400"]
+    flow = train_with_stops(tmp_path, [], overrides)
+    last = torch.load(flow.with_name("last.pt"), weights_only=True)
+    assert last["step"] == 30
+    assert (tmp_path / "best.pt").exists()
+
+
+def test_a_truncated_checkpoint_is_refused(tmp_path: Path) -> None:
+    """A cut file is named; nothing is trained on top of it."""
+    from precond_gm.errors import CheckpointError
+
+    flow = train_with_stops(tmp_path, [])
+    last = flow.with_name("last.pt")
+    last.write_bytes(last.read_bytes()[: last.stat().st_size // 2])
+    with pytest.raises(CheckpointError, match="truncated or not a checkpoint"):
+        train_with_stops(tmp_path, [])
+
+
+def test_the_loop_refuses_a_loss_that_is_not_finite(tmp_path: Path) -> None:
+    """A rate that is far too large is named, and the checkpoint before it stays."""
+    from precond_gm.errors import NonFiniteError
+
+    with pytest.raises(NonFiniteError, match="Lower lr"):
+        train_with_stops(tmp_path, [], ["lr=1e30", "clip=0", "warmup_steps=0"])
+
+
+def test_matching_parameters_widens_the_plain_network(tmp_path: Path) -> None:
+    """The baseline gets the map's parameters. Oracle: counting both."""
+    words = [*SMALL, "variants=identity,zuko.realnvp", "match=parameters", "fit_steps=5", "seeds=1"]
+    recipe = recipe_of({**find_recipe("digits"), **overrides_of(words)})
+    with Job(recipe, tmp_path / "j", tracking_uri="") as job:
+        comparison = job.run()
+    plain, mapped = (comparison.of(v)[0].metrics for v in ("identity", "zuko.realnvp"))
+    total = mapped["parameters/map"] + mapped["parameters/network"]
+    assert plain["parameters/network"] >= total
+    assert plain["parameters/network"] < 1.05 * total
