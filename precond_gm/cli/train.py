@@ -55,7 +55,7 @@ def train(
       precond-gm train --data mine.csv --variants identity,whiten --seeds 3 lr=3e-4
       precond-gm train --recipe digits --resume
     """
-    from precond_gm.report import write_report
+    from precond_gm.report import draw, write_report
     from precond_gm.training.job import Job
     from precond_gm.training.progress import Progress, Silent
 
@@ -72,9 +72,10 @@ def train(
         comparison = job.run()
         if not job.engine.is_main_process:
             return
-        page = write_report(comparison, folder / "report.html")
+        figures = draw(comparison)
+        page = write_report(comparison, folder / "report.html", figures)
         if job.tracker is not None:
-            _log(job.tracker, comparison, page)
+            _log(job.tracker, comparison, page, figures)
     if as_json:
         emit(_summary(comparison, page))
     else:
@@ -118,8 +119,8 @@ def _is_first() -> bool:
     return os.environ.get("RANK", "0") == "0"
 
 
-def _log(tracker: Any, comparison: Comparison, page: Path) -> None:
-    from precond_gm.report.figures import pictures_of
+def _log(tracker: Any, comparison: Comparison, page: Path, figures: dict[str, Any]) -> None:
+    """Log the means of the table, the figures, the page, and what the page is made of."""
     from precond_gm.report.render import table_for
 
     table = table_for(comparison)
@@ -127,8 +128,8 @@ def _log(tracker: Any, comparison: Comparison, page: Path) -> None:
         for name, cell in zip(table.variants, row.cells, strict=True):
             if cell.value is not None:
                 tracker.log_metrics({f"{name}/{row.measure.key}": cell.value.mean})
-    for picture in pictures_of(comparison, table):
-        tracker.log_figure(picture.draw(), f"figures/{picture.name}.png")
+    for name, figure in figures.items():
+        tracker.log_figure(figure, f"figures/{name}.png")
     tracker.log_file(page)
     tracker.log_file(page.with_name("comparison.json"))
     tracker.log_file(page.with_name("real.npz"))

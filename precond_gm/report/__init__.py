@@ -1,7 +1,16 @@
 """Reports: one self-contained HTML page that says what the numbers allow, and no more."""
 
-from precond_gm.report.render import render, write_report
+from precond_gm.report.render import draw, render, write_report
 from precond_gm.report.tables import MEASURES, Measure, Table, table_of
 from precond_gm.report.verdict import verdict_of
 
-__all__ = ["MEASURES", "Measure", "Table", "render", "table_of", "verdict_of", "write_report"]
+__all__ = [
+    "MEASURES",
+    "Measure",
+    "Table",
+    "draw",
+    "render",
+    "table_of",
+    "verdict_of",
+    "write_report",
+]

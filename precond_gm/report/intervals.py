@@ -38,14 +38,21 @@ class Finding(enum.Enum):
     OPEN = "no difference shown"
 
 
-def summarise(values: Sequence[float]) -> Interval:
+def summarise(values: Sequence[float], *, geometric: bool = False) -> Interval:
     """Return mean and Student's 95 % interval.
+
+    Args:
+        values: One per seed.
+        geometric: Take the geometric mean, with the interval on the log scale; for positive
+            values only, others get the plain mean.
 
     Example:
         >>> found = summarise([1.0, 2.0, 3.0])
         >>> round(found.mean, 2), round(found.low, 2), round(found.high, 2)
         (2.0, -0.48, 4.48)
     """
+    if geometric and min(values) > 0:
+        return _exponential(summarise([math.log(value) for value in values]))
     count = len(values)
     mean = sum(values) / count
     if count < 2 or not math.isfinite(mean):
@@ -75,22 +82,20 @@ def compare(
         <Finding.BETTER: 'better'>
     """
     ratio = as_ratio and min(*values, *baseline) > 0
-    if ratio:
-        found = summarise([math.log(a / b) for a, b in zip(values, baseline, strict=True)])
-    else:
-        found = summarise([a - b for a, b in zip(values, baseline, strict=True)])
+    pairs = zip(values, baseline, strict=True)
+    found = summarise([math.log(a / b) if ratio else a - b for a, b in pairs])
     finding = Finding.OPEN
     if found.low is not None and found.high is not None:
         if found.high < 0:
             finding = Finding.BETTER
         elif found.low > 0:
             finding = Finding.WORSE
-    if not ratio:
-        return found, finding
-    low = None if found.low is None else _exp(found.low)
-    high = None if found.high is None else _exp(found.high)
-    return Interval(_exp(found.mean), low, high, found.count), finding
+    return _exponential(found) if ratio else found, finding
 
 
-def _exp(value: float) -> float:
-    return math.exp(min(value, 700.0))
+def _exponential(found: Interval) -> Interval:
+    """Return from the log scale; an end that is too large for a float is cut."""
+    low, high = (
+        None if end is None else math.exp(min(end, 700.0)) for end in (found.low, found.high)
+    )
+    return Interval(math.exp(min(found.mean, 700.0)), low, high, found.count)

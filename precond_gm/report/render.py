@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
@@ -14,7 +15,10 @@ from precond_gm.report.verdict import number, verdict_of
 from precond_gm.training.results import Comparison, write_text
 from precond_gm.values.report import plain
 
-__all__ = ["render", "table_for", "write_report"]
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+__all__ = ["draw", "render", "table_for", "write_report"]
 
 _TEMPLATES = Path(__file__).parent / "templates"
 _MARKS = {Finding.BETTER: "▼", Finding.WORSE: "▲", Finding.OPEN: "≈"}
@@ -25,11 +29,17 @@ def table_for(comparison: Comparison) -> Table:
     return table_of(values_of(comparison.results), comparison.recipe["sample_steps"])
 
 
-def render(comparison: Comparison) -> str:
+def draw(comparison: Comparison) -> dict[str, Figure]:
+    """Return the figures of a job by name; drawing takes most of a report's time."""
+    return {p.name: p.draw() for p in pictures_of(comparison, table_for(comparison))}
+
+
+def render(comparison: Comparison, figures: Mapping[str, Figure] | None = None) -> str:
     """Return the page as text; figures, styles and numbers are all inside."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     table = table_for(comparison)
+    drawn = draw(comparison) if figures is None else figures
     environment = Environment(
         loader=FileSystemLoader(_TEMPLATES), autoescape=True, undefined=StrictUndefined
     )
@@ -38,7 +48,7 @@ def render(comparison: Comparison) -> str:
             "title": picture.title,
             "text": picture.text,
             "name": picture.name,
-            "address": embed(picture.draw(), sharp=picture.name != "samples"),
+            "address": embed(drawn[picture.name], sharp=picture.name != "samples"),
         }
         for picture in pictures_of(comparison, table)
     ]
@@ -59,9 +69,11 @@ def render(comparison: Comparison) -> str:
     )
 
 
-def write_report(comparison: Comparison, path: Path) -> Path:
+def write_report(
+    comparison: Comparison, path: Path, figures: Mapping[str, Figure] | None = None
+) -> Path:
     """Write the page atomically and return its path."""
-    write_text(path, render(comparison))
+    write_text(path, render(comparison, figures))
     return path
 
 

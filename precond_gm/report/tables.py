@@ -195,7 +195,7 @@ def _cell(values: Values, name: str, baseline: str, measure: Measure) -> Cell:
     own = _by_seed(values[name], measure.key)
     if not own:
         return Cell(None)
-    value = summarise(list(own.values()))
+    value = summarise(list(own.values()), geometric=measure.as_ratio and measure.is_judged)
     if name == baseline or not measure.is_judged:
         return Cell(value)
     other = _by_seed(values[baseline], measure.key)

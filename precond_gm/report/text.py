@@ -12,7 +12,7 @@ _MARKS = {Finding.BETTER: "better", Finding.WORSE: "worse", Finding.OPEN: "tie?"
 
 
 def text_of(table: Table) -> str:
-    """Return aligned columns: mean, half the interval, and the finding against the baseline."""
+    """Return aligned columns: mean, interval, and the finding against the baseline."""
     head = ["", *table.variants, "real/real"]
     lines = [head]
     for row in table.rows:
@@ -43,4 +43,4 @@ def _cell(cell: Cell, is_judged: bool) -> str:
 def _mean(value: Interval) -> str:
     if value.low is None or value.high is None or value.low == value.high:
         return number(value.mean)
-    return f"{number(value.mean)} ±{number((value.high - value.low) / 2)}"
+    return f"{number(value.mean)} [{number(value.low)}, {number(value.high)}]"

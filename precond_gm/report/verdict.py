@@ -39,15 +39,15 @@ def verdict_of(table: Table) -> Verdict:
 
 
 def number(value: float) -> str:
-    """Write a number with three figures, whole from 1000 on, and powers of ten beyond 10^5.
+    """Write a number with three figures, whole from 1000 on, and powers of ten beyond 10^8.
 
     Example:
-        >>> number(0.012345), number(1234.5), number(3.2e6)
-        ('0.0123', '1234', '3.2e+06')
+        >>> number(0.012345), number(12345.6), number(3.2e9)
+        ('0.0123', '12,346', '3.2e+09')
     """
-    if abs(value) >= 1e5:
+    if abs(value) >= 1e8:
         return f"{value:.2g}"
-    return f"{value:.0f}" if abs(value) >= 1000 else f"{value:.3g}"
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
 
 
 def _said(table: Table, index: int, finding: Finding, group: str) -> list[str]:
@@ -74,8 +74,8 @@ def _size(rows: list[Row], index: int, finding: Finding) -> str:
     if not rows[0].measure.as_ratio:
         return f" ({means[0]:+.2g})"
     word = "smaller" if finding is Finding.BETTER else "larger"
-    factors = [number(1 / m if finding is Finding.BETTER else m) for m in (min(means), max(means))]
-    span = " to ".join(sorted(set(factors), key=float))
+    factors = sorted(1 / mean if finding is Finding.BETTER else mean for mean in means)
+    span = " to ".join(dict.fromkeys(number(factor) for factor in (factors[0], factors[-1])))
     return f" ({span} times {word})"
 
 
