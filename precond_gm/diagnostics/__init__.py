@@ -6,6 +6,7 @@ from precond_gm.diagnostics.conditioning import ConditioningReport, conditioning
 from precond_gm.diagnostics.objectives import ObjectivesReport, objectives
 from precond_gm.diagnostics.quality import Metric, QualityReport, quality
 from precond_gm.diagnostics.step_size import StepSizeReport, step_size
+from precond_gm.diagnostics.underfit import UnderfitReport, underfit
 
 __all__ = [
     "AlignmentReport",
@@ -15,6 +16,7 @@ __all__ = [
     "ObjectivesReport",
     "QualityReport",
     "StepSizeReport",
+    "UnderfitReport",
     "alignment",
     "alignment_table",
     "binary",
@@ -22,4 +24,5 @@ __all__ = [
     "objectives",
     "quality",
     "step_size",
+    "underfit",
 ]

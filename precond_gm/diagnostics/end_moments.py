@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import reduce
 from typing import TYPE_CHECKING, TypeAlias
@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, TypeAlias
 import torch
 from torch import Tensor
 
+from precond_gm.couplings.base import AbstractCoupling
 from precond_gm.diagnostics.ends import Ends
 from precond_gm.numerics.covariance import EndCovariance
 from precond_gm.numerics.moments import Moments
 from precond_gm.numerics.rows import flatten
+from precond_gm.values import Pairing
 
 if TYPE_CHECKING:
     from torch.distributed import ProcessGroup
@@ -47,15 +49,30 @@ class EndMoments:
     @classmethod
     def of(cls, ends: Ends) -> EndMoments:
         """Gather the moments in one pass over the stream."""
-        total: dict[int, Moments] = {}
-        for rows, key, weight in keyed(ends):
-            for name, part in Moments.by_group(rows, key, weight).items():
-                total[name] = total[name].merge(part) if name in total else part
-        coupling, source = ends.coupling, None
+        source = None
         if ends.source is not None and not ends.is_paired:
             source = Moments.of(flatten(ends.source)).covariance
-        keeps = coupling is None or (coupling.keeps_marginals and coupling.label_aware)
-        return cls(_by_label(total), ends.is_paired, source, ends.source is None and keeps)
+        keeps = ends.coupling is None or keeps_source(ends.coupling)
+        is_standard = ends.source is None and keeps
+        halves = gathered(ends, is_joint=ends.is_paired)
+        return cls(halves, ends.is_paired, source, is_standard)
+
+    @classmethod
+    def of_pairing(cls, pairing: Pairing, coupling: AbstractCoupling) -> EndMoments:
+        """Gather the moments of pairs at hand, with N(0, I) noise."""
+        is_joint = not coupling.is_independent
+        flat = replace(pairing, z0=flatten(pairing.z0), z1=flatten(pairing.z1))
+        halves = gathered([flat], is_joint=is_joint)
+        return cls(halves, is_joint, None, keeps_source(coupling))
+
+    def half(self, index: int) -> EndMoments:
+        """Return the moments of one half alone."""
+        halves = {
+            label: (pair[index], Moments.empty(pair[index].dim, self.device))
+            for label, pair in self.halves.items()
+            if pair[index].count
+        }
+        return replace(self, halves=halves)
 
     @property
     def device(self) -> torch.device:
@@ -123,11 +140,27 @@ class EndMoments:
         return replace(self, halves=found)
 
 
-def keyed(ends: Ends) -> Iterator[tuple[Tensor, Tensor, Tensor | None]]:
-    """Yield rows, the key ``2 label + half`` of each, and their weights."""
+def keeps_source(coupling: AbstractCoupling) -> bool:
+    """Whether the coupling leaves the source as it is within every label."""
+    return coupling.keeps_marginals and coupling.label_aware
+
+
+def gathered(pairs: Iterable[Pairing], *, is_joint: bool) -> dict[int, Halves]:
+    """Return the moments of both halves of each label."""
+    total: dict[int, Moments] = {}
+    for rows, key, weight in keyed(pairs, is_joint=is_joint):
+        for name, part in Moments.by_group(rows, key, weight).items():
+            total[name] = total[name].merge(part) if name in total else part
+    return _by_label(total)
+
+
+def keyed(
+    pairs: Iterable[Pairing], *, is_joint: bool
+) -> Iterator[tuple[Tensor, Tensor, Tensor | None]]:
+    """Yield flat rows, the key ``2 label + half`` of each, and their weights."""
     seen = 0
-    for pair in ends:
-        rows = torch.cat((pair.z0, pair.z1), 1) if ends.is_paired else pair.z1
+    for pair in pairs:
+        rows = torch.cat((pair.z0, pair.z1), 1) if is_joint else pair.z1
         half = (torch.arange(rows.shape[0], device=rows.device) + seen) % 2
         label = UNLABELLED if pair.label is None else pair.label
         yield rows, 2 * label + half, pair.weight

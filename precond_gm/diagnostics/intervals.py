@@ -69,7 +69,7 @@ def condition_spread(ends: Ends, moments: EndMoments, c: Coefficients) -> dict[i
         for label, pair in halves.items()
         if min(pair[0].count, pair[1].count) > 1
     }
-    for rows, key, weight in keyed(ends):
+    for rows, key, weight in keyed(ends, is_joint=ends.is_paired):
         for name in torch.unique(key).tolist():
             index = torch.nonzero(key == name).flatten()
             part = rows[index].to(torch.float64)

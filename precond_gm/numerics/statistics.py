@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-__all__ = ["Estimate", "jackknife", "normal_quantile", "simultaneous_quantile", "student_quantile"]
+__all__ = ["Estimate", "Simultaneous", "jackknife", "normal_quantile", "student_quantile"]
 
 
 @dataclass(frozen=True)
@@ -82,32 +82,42 @@ def jackknife(
     return found
 
 
-def simultaneous_quantile(
-    influence: Tensor,
-    *,
-    level: float = 0.95,
-    draws: int = 1000,
-    generator: torch.Generator | None = None,
-) -> float:
-    r"""Return the factor of the standard errors that makes many one-sided bounds hold at once.
+class Simultaneous:
+    r"""Bounds on many means at once, cell by cell, in blocks that need not fit in memory together.
 
     The multiplier bootstrap: the law of ``max_j sum_i g_i u_ij`` with g standard normal and u the
-    centred influence values scaled to unit norm. It knows the correlation between cells, so it is
-    far below Bonferroni's factor when cells move together.
+    centred values of each cell scaled to unit norm. It knows the correlation between cells, so its
+    factor is far below Bonferroni's when cells move together.
 
     Args:
-        influence: Influence of each row on each cell, shape ``rows cells``.
-        level: Probability that all bounds hold.
+        rows: Rows behind every cell; the same rows, in the same order, in each block.
         draws: Draws of the maximum.
         generator: Source of the multipliers; None is a fixed seed.
 
     References:
         1212.6906 (Chernozhukov, Chetverikov and Kato), section 3.
     """
-    source = generator if generator is not None else torch.Generator().manual_seed(0)
-    centred = influence.to(torch.float64) - influence.to(torch.float64).mean(0)
-    norm = centred.square().sum(0).sqrt()
-    unit = centred / norm.clamp_min(torch.finfo(torch.float64).tiny)
-    shape = (draws, influence.shape[0])
-    g = torch.randn(shape, generator=source, device=source.device, dtype=torch.float64)
-    return float(torch.quantile((g.to(unit.device) @ unit).amax(1), level))
+
+    def __init__(
+        self, rows: int, *, draws: int = 500, generator: torch.Generator | None = None
+    ) -> None:
+        source = generator if generator is not None else torch.Generator().manual_seed(0)
+        self._multipliers = torch.randn(
+            draws, rows, generator=source, device=source.device, dtype=torch.float64
+        )
+        self._largest = torch.full((draws,), -math.inf, dtype=torch.float64, device=source.device)
+
+    def add(self, values: Tensor) -> tuple[Tensor, Tensor]:
+        """Take a block of values ``rows cells``; return each cell's mean and standard error."""
+        values = values.to(torch.float64)
+        mean = values.mean(0)
+        centred = values - mean
+        norm = centred.square().sum(0).sqrt()
+        unit = centred / norm.clamp_min(torch.finfo(torch.float64).tiny)
+        largest = (self._multipliers.to(unit.device) @ unit).amax(1)
+        self._largest = torch.maximum(self._largest, largest.to(self._largest.device))
+        return mean, norm / values.shape[0]
+
+    def factor(self, level: float = 0.95) -> float:
+        """Return the factor of the standard errors that makes all one-sided bounds hold."""
+        return float(torch.quantile(self._largest, level))

@@ -1,0 +1,202 @@
+"""A flow's predictions beside the truth of each pair, at chosen times, in flat float64 rows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from precond_gm.diagnostics.end_moments import EndMoments
+from precond_gm.errors import InvalidInputError
+from precond_gm.flow import PreconditionedFlow
+from precond_gm.numerics.covariance import EndCovariance
+from precond_gm.numerics.noise import standard_normal
+from precond_gm.numerics.rows import RowsLike, collect, flatten
+from precond_gm.values import Batch, Coefficients, Pairing, PathSample
+
+__all__ = ["Basis", "Judged", "draw_pairs", "evaluating", "inner_times", "predictions", "rows_in_z"]
+
+_PAIRED_AT_ONCE = 256
+_LEAST_ROWS = 8
+
+
+@dataclass(frozen=True)
+class Judged:
+    """Rows at one time, flat, in float64.
+
+    Attributes:
+        t: The time.
+        c: The path's coefficients there, one entry.
+        z: Points z_t, shape ``batch dim``.
+        target: What the pair says.
+        prediction: What the network says.
+        label: Labels, or None.
+        weight: Weight of each pair, or None.
+    """
+
+    t: float
+    c: Coefficients
+    z: Tensor
+    target: Tensor
+    prediction: Tensor
+    label: Tensor | None
+    weight: Tensor | None
+
+    def squares(self, error: Tensor, basis: Tensor) -> Tensor:
+        """Return the weighted squared error along each direction, shape ``batch dim``."""
+        squares = (error @ basis).square()
+        return squares if self.weight is None else self.weight[:, None] * squares
+
+
+@dataclass(frozen=True)
+class Basis:
+    """Eigenvalues of Sigma_t at every time, and its eigenvectors one time after the other.
+
+    Attributes:
+        covariance: Blocks of the pair's covariance.
+        c: The path's coefficients at the times.
+        values: Ascending eigenvalues, shape ``times dim``.
+        shared: Eigenvectors as columns where they serve every t, else None.
+    """
+
+    covariance: EndCovariance
+    c: Coefficients
+    values: Tensor
+    shared: Tensor | None
+
+    @classmethod
+    def of(cls, moments: EndMoments, c: Coefficients) -> Basis:
+        """Return the basis of all rows."""
+        first, second = moments.pooled
+        covariance = moments.covariance(first.merge(second))
+        shared = torch.linalg.eigh(covariance.data).eigenvectors if covariance.commutes else None
+        return cls(covariance, c, covariance.spectrum(c), shared)
+
+    def vectors(self, index: int) -> Tensor:
+        """Return the eigenvectors at time ``index`` as columns, in the order of the values."""
+        if self.shared is not None:
+            return self.shared
+        return torch.linalg.eigh(self.covariance.at(self.c)[index]).eigenvectors
+
+
+def rows_in_z(
+    flow: PreconditionedFlow,
+    x: RowsLike,
+    label: Tensor | None,
+    most: int | None,
+    generator: torch.Generator,
+) -> Batch:
+    """Return rows in z, shuffled, at most ``most`` of them.
+
+    Raises:
+        InvalidInputError: NaN, another event shape than the flow's, fewer than 8 rows.
+        NotFittedError: The preconditioner is not fitted.
+    """
+    batch = collect(x, label)
+    if batch.x.shape[0] < _LEAST_ROWS:
+        raise InvalidInputError(
+            f"a network is judged on at least {_LEAST_ROWS} rows; got {batch.x.shape[0]}. "
+            f"Give more rows."
+        )
+    order = torch.randperm(batch.x.shape[0], generator=generator, device=generator.device)
+    order = order[:most].to(batch.x.device)
+    some = None if batch.label is None else batch.label[order]
+    return Batch(flow.precondition(batch.x[order], some), some)
+
+
+def inner_times(flow: PreconditionedFlow, times: int | Tensor) -> Tensor:
+    """Return times as given, or the midpoints of equal parts of ``[0, flow.t_max]``.
+
+    The ends themselves are left out: at t = 1 the data are seen as they are, and some targets are
+    known exactly there.
+
+    Raises:
+        InvalidInputError: No times, or times outside [0, 1].
+    """
+    if not isinstance(times, Tensor):
+        if times < 1:
+            raise InvalidInputError(f"times is a number of at least 1 or a tensor; got {times}.")
+        return (torch.arange(times, dtype=torch.float64) + 0.5) / times * flow.t_max
+    t = times.detach().to("cpu", torch.float64)
+    if t.ndim != 1 or not t.numel() or not bool(((t >= 0) & (t <= 1)).all()):
+        raise InvalidInputError(
+            f"times is a one-dimensional tensor within [0, 1]; got shape {tuple(t.shape)}, values "
+            f"{t.flatten()[:3].tolist()} ..."
+        )
+    return t
+
+
+def draw_pairs(flow: PreconditionedFlow, rows: Batch, generator: torch.Generator) -> Pairing:
+    """Pair every data row with noise, in batches of a usual size."""
+    z1, label, parts = rows.x, rows.label, []
+    for start in range(0, z1.shape[0], _PAIRED_AT_ONCE):
+        part = slice(start, start + _PAIRED_AT_ONCE)
+        z0 = standard_normal(z1[part], generator)
+        some = None if label is None else label[part]
+        parts.append(flow.coupling.pair(z0, z1[part], some, generator=generator))
+    labels = [part.label for part in parts if part.label is not None]
+    weights = [part.weight for part in parts if part.weight is not None]
+    return Pairing(
+        torch.cat([part.z0 for part in parts]),
+        torch.cat([part.z1 for part in parts]),
+        torch.cat(labels) if labels else None,
+        torch.cat(weights) if weights else None,
+    )
+
+
+@contextmanager
+def evaluating(flow: PreconditionedFlow) -> Iterator[None]:
+    """Put the network in eval mode without gradients, and back as it was."""
+    was_training = flow.training
+    flow.eval()
+    try:
+        with torch.no_grad():
+            yield
+    finally:
+        flow.train(was_training)
+
+
+def predictions(
+    flow: PreconditionedFlow, pairs: Pairing, t: Tensor, generator: torch.Generator
+) -> Iterator[Judged]:
+    """Yield what the network says at each time, on the same pairs.
+
+    Raises:
+        InvalidInputError: The network's output has another shape than the target.
+    """
+    for time in t.tolist():
+        batch = pairs.z1.new_full((pairs.z1.shape[0],), time)
+        point: PathSample = flow.path.sample(
+            pairs, batch, target=flow.objective.prediction, generator=generator
+        )
+        output = torch.cat(
+            [
+                flow.objective.mean(flow.field(*part))
+                for part in _chunks(batch, point.z_t, point.label)
+            ]
+        )
+        if output.shape != point.target.shape:
+            raise InvalidInputError(
+                f"the network gave rows of shape {tuple(output.shape[1:])} for data of shape "
+                f"{tuple(point.target.shape[1:])}. Diagnose the flow with the data it was made for."
+            )
+        yield Judged(
+            time,
+            flow.path.coefficients(torch.tensor([time], dtype=torch.float64, device=output.device)),
+            flatten(point.z_t).double(),
+            flatten(point.target).double(),
+            flatten(output).double(),
+            point.label,
+            None if point.weight is None else point.weight.double(),
+        )
+
+
+def _chunks(
+    t: Tensor, z: Tensor, label: Tensor | None, size: int = 2048
+) -> Iterator[tuple[Tensor, Tensor, Tensor | None]]:
+    for start in range(0, t.shape[0], size):
+        part = slice(start, start + size)
+        yield t[part], z[part], None if label is None else label[part]
