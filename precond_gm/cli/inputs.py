@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 from precond_gm.errors import DataError, TrackingError
 
 if TYPE_CHECKING:
-    from precond_gm.data import Prepared, Scaling
+    from precond_gm.data import Prepared
+    from precond_gm.values import Scaling
     from precond_gm.flow import PreconditionedFlow
 
 __all__ = ["find_flow", "read_data", "variant_parts"]
@@ -53,7 +54,7 @@ def find_flow(run: str, tracking_uri: str | None) -> tuple[PreconditionedFlow, S
 
 def _loaded(path: Path) -> tuple[PreconditionedFlow, Scaling | None]:
     from precond_gm.checkpoint import load, read_state
-    from precond_gm.data import Scaling
+    from precond_gm.values import Scaling
 
     beside = path.with_name("scaling.pt")
     scaling = None

@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from precond_gm.data.records import RawData
-from precond_gm.data.scaling import ScaleKind, Scaling
+from precond_gm.data.scaling import ScaleKind
 from precond_gm.data.split import PARTS, split_rows
 from precond_gm.errors import DataError
-from precond_gm.values import Batch
+from precond_gm.values import Batch, Scaling
 
 __all__ = ["Prepared", "allocate", "prepare"]
 

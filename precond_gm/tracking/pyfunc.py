@@ -10,7 +10,7 @@ from mlflow.models import set_model
 from mlflow.pyfunc import PythonModel
 
 from precond_gm.checkpoint import load, read_state
-from precond_gm.data.scaling import Scaling
+from precond_gm.values import Scaling
 
 
 class FlowModel(PythonModel):  # type: ignore[misc]

@@ -12,6 +12,7 @@ from precond_gm.values.records import (
     Transformed,
 )
 from precond_gm.values.report import AbstractReport
+from precond_gm.values.scaling import Scaling
 
 __all__ = [
     "AbstractReport",
@@ -24,6 +25,7 @@ __all__ = [
     "Pairing",
     "PathSample",
     "Samples",
+    "Scaling",
     "TargetKind",
     "Transformed",
 ]

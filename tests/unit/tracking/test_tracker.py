@@ -160,7 +160,7 @@ def test_a_model_from_code_gives_samples(uri: str) -> None:
     import numpy as np
 
     import precond_gm as pg
-    from precond_gm.data import Scaling
+    from precond_gm.values import Scaling
 
     flow = pg.wrap(pg.models.MLP(2, num_labels=3, width=8), num_labels=3)
     x, label = torch.randn(60, 2), torch.arange(60) % 3
