@@ -4,7 +4,9 @@ from precond_gm.diagnostics.alignment import AlignmentReport, alignment, alignme
 from precond_gm.diagnostics.binary import BinaryReport, binary
 from precond_gm.diagnostics.conditioning import ConditioningReport, conditioning
 from precond_gm.diagnostics.objectives import ObjectivesReport, objectives
+from precond_gm.diagnostics.observer import Observer, ObserverReport, StagnationWarning
 from precond_gm.diagnostics.quality import Metric, QualityReport, quality
+from precond_gm.diagnostics.remedy import Remedy, remedies
 from precond_gm.diagnostics.step_size import StepSizeReport, step_size
 from precond_gm.diagnostics.underfit import UnderfitReport, underfit
 
@@ -14,7 +16,11 @@ __all__ = [
     "ConditioningReport",
     "Metric",
     "ObjectivesReport",
+    "Observer",
+    "ObserverReport",
     "QualityReport",
+    "Remedy",
+    "StagnationWarning",
     "StepSizeReport",
     "UnderfitReport",
     "alignment",
@@ -23,6 +29,7 @@ __all__ = [
     "conditioning",
     "objectives",
     "quality",
+    "remedies",
     "step_size",
     "underfit",
 ]

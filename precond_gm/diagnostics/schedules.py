@@ -30,6 +30,7 @@ def schedules(
     label: int | Tensor | None = None,
     reference: Any = None,
     t_max: float | None = None,
+    noise_level: float | None = None,
     name: str | None = None,
     num_reference: int | None = None,
     batch_size: int | None = None,
@@ -52,6 +53,7 @@ def schedules(
         label: One label, labels to draw from, or None for the fitted frequencies.
         reference: Held-out rows in x, ``(rows, labels)``, or an exact bridge in z.
         t_max: Last time.
+        noise_level: Noise of a flow's process, as in ``flow.sample``; None is the path's own.
         name: What to call it in tables and figures.
         num_reference: Rows of the exact process.
         batch_size: Rows evaluated at once.
@@ -74,6 +76,7 @@ def schedules(
         label=label,
         reference=reference,
         t_max=t_max,
+        noise_level=noise_level,
         name=name,
     )
     counts, generator = check_steps(steps), local_generator(generator)
@@ -99,5 +102,9 @@ def _part(found: Measured, index: slice) -> Measured:
     """Return what was measured on some of the grids."""
     errors = {name: error.map(lambda v: v[..., index]) for name, error in found.errors.items()}
     return replace(
-        found, errors=errors, last_share=found.last_share[index], final=found.final[index]
+        found,
+        errors=errors,
+        last_share=found.last_share[index],
+        final=found.final[index],
+        truth=found.truth[index],
     )

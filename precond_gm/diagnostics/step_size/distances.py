@@ -38,7 +38,10 @@ def strong_error(run: Tensor, truth: Tensor) -> Tensor:
 
 
 def gaussian_errors(
-    runs: Sequence[Tensor], truths: Sequence[Tensor], laws: Sequence[Gaussian]
+    runs: Sequence[Tensor],
+    truths: Sequence[Tensor],
+    laws: Sequence[Gaussian],
+    target: Gaussian | None = None,
 ) -> dict[str, Replicates]:
     """Return W2 and KL(target || generated) of each run, from paired moments.
 
@@ -49,17 +52,19 @@ def gaussian_errors(
         runs: End of each run, shape ``m *event``.
         truths: The exact process at the same times and on the same noise.
         laws: Its law there.
+        target: What W2 is to; None is the law at the end of each run.
 
     Returns:
-        ``w2`` and ``marginal_kl``, each of shape ``runs``; the divergence is missing where a
-        covariance cannot be estimated from so few rows.
+        ``w2`` and ``marginal_kl`` (to the law at the end), each of shape ``runs``; the divergence
+        is missing where a covariance cannot be estimated from so few rows.
     """
     w2, kl = [], []
     for run, truth, law in zip(runs, truths, laws, strict=True):
-        target = Gaussian(law.mean.cpu().double(), law.covariance.cpu().double())
-        mean, covariance = _moment_gaps(flatten(run), flatten(truth), target.mean)
-        found = Gaussian(target.mean + mean, target.covariance + covariance)
-        square = found.w2(target).square()
+        exact = Gaussian(law.mean.cpu().double(), law.covariance.cpu().double())
+        mean, covariance = _moment_gaps(flatten(run), flatten(truth), exact.mean)
+        found = Gaussian(exact.mean + mean, exact.covariance + covariance)
+        goal = exact if target is None else Gaussian(*(part.cpu().double() for part in target))
+        square = found.w2(goal).square()
         w2.append(Replicates(square[0], square[1:]).debiased())
         if _is_positive(found.covariance):
             values = kl_from_gaps(mean, covariance, found.covariance)

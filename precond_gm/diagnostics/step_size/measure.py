@@ -44,6 +44,7 @@ class Measured:
         last_share: Share of the discretisation part that is in the last step, shape ``grids``.
         evaluations: Rows at which the dynamics was evaluated, over those of the finest run.
         final: End of each run, for further study.
+        truth: The exact process at the same times, on the first rows.
         label: Label of each row, or None.
     """
 
@@ -54,6 +55,7 @@ class Measured:
     last_share: Tensor
     evaluations: float
     final: tuple[Tensor, ...] = field(repr=False)
+    truth: tuple[Tensor, ...] = field(repr=False)
     label: Tensor | None = field(repr=False, default=None)
 
 
@@ -111,7 +113,7 @@ def measure(
     finest = len(mesh.at[mesh.finest]) - 1
     errors["strong_error"] = _strong(rows, mesh).map(lambda v: v.clamp_min(0).sqrt())
     evaluated = rows.num_evals
-    if subject.flow is not None and subject.held_out is not None and subject.sigma:
+    if subject.is_own_process and subject.held_out is not None and subject.flow is not None:
         errors["drift"], more = held_out_drift(
             subject.flow, subject.held_out, grids, generator=generator
         )
@@ -126,6 +128,7 @@ def measure(
         last_share=(rows.last_step.mean(0) / rows.discretisation.mean(0)).cpu(),
         evaluations=evaluated / (num_samples * finest),
         final=rows.final,
+        truth=rows.truth,
         label=rows.label,
     )
 

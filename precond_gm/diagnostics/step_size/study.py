@@ -34,6 +34,7 @@ def step_size(
     reference: Any = None,
     t_max: float | None = None,
     grid: Any = "uniform",
+    noise_level: float | None = None,
     name: str | None = None,
     num_reference: int | None = None,
     batch_size: int | None = None,
@@ -60,6 +61,7 @@ def step_size(
             then the truth. None: the dynamics' own continuous process is.
         t_max: Last time; None is 1 for x1-prediction and exact bridges, else the path's.
         grid: Grid by name, ``(name, options)``, or a callable ``(steps, t_max) -> times``.
+        noise_level: Noise of a flow's process, as in ``flow.sample``; None is the path's own.
         name: What to call it in tables and figures.
         num_reference: Rows of the exact process; None is all of them for an exact bridge, else as
             many as cost a tenth of the finest run's evaluations.
@@ -91,6 +93,7 @@ def step_size(
         label=label,
         reference=reference,
         t_max=t_max,
+        noise_level=noise_level,
         name=name,
     )
     counts = check_steps(steps)

@@ -57,6 +57,11 @@ class Subject:
     flow: PreconditionedFlow | None = None
 
     @property
+    def is_own_process(self) -> bool:
+        """Whether a flow runs the SDE of its own path, whose drift it was trained on."""
+        return self.flow is not None and self.sigma == self.flow.path.diffusion > 0
+
+    @property
     def is_exact(self) -> bool:
         """Whether the dynamics under study is the exact drift itself."""
         return self.bridge is not None and self.model is self.process
@@ -77,6 +82,7 @@ def resolve(
     label: int | Tensor | None = None,
     reference: Any = None,
     t_max: float | None = None,
+    noise_level: float | None = None,
     name: str | None = None,
 ) -> Subject:
     """Reduce what the user gave to one record.
@@ -87,7 +93,12 @@ def resolve(
     """
     bridge, held_out = _reference(reference)
     if isinstance(dynamics_or_flow, PreconditionedFlow):
-        return _of_flow(dynamics_or_flow, bridge, held_out, label, source, t_max, name)
+        return _of_flow(dynamics_or_flow, bridge, held_out, label, source, t_max, noise_level, name)
+    if noise_level is not None:
+        raise InvalidInputError(
+            "noise_level is for flows, whose score is known; the noise of a callable is its "
+            "path's, such as path=('brownian-bridge', {'sigma': 1.0})."
+        )
     if not callable(dynamics_or_flow):
         raise InvalidTypeError(
             f"a study takes a flow, a bridge of precond_gm.closed_form, or a callable "
@@ -121,6 +132,7 @@ def _of_flow(
     label: int | Tensor | None,
     source: Any,
     t_max: float | None,
+    noise_level: float | None,
     name: str | None,
 ) -> Subject:
     if flow.event_shape is None:
@@ -142,12 +154,13 @@ def _of_flow(
             asked = _rows_of(label, n, generator)
         return z0, draw_labels(flow, n, asked, weights.device, generator)
 
-    model = flow.process().dynamics
+    process = flow.process(noise_level=noise_level)
+    model = process.dynamics
     return Subject(
         name=name or type(flow.field.model).__name__,
         model=model,
         process=model if bridge is None else bridge,
-        sigma=flow.path.diffusion,
+        sigma=process.diffusion,
         t_max=flow.t_max if t_max is None else t_max,
         draw=draw,
         bridge=bridge,
