@@ -12,7 +12,7 @@ from precond_gm.plotting.style import COLOURS, DIVERGING, array, finish, new_fig
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["plot_underfit"]
+__all__ = ["plot_history", "plot_underfit"]
 
 _MOST_RATIO = 10.0  # colours saturate where the network errs ten times as much
 
@@ -65,4 +65,36 @@ def plot_underfit(
     right.set_ylim(max(-0.5, right.get_ylim()[0]), 1.02)
     xlabel = "direction, largest variance first"
     finish(right, "Share of the target explained, mean over t", xlabel, "share", legend=True)
+    return figure
+
+
+def plot_history(
+    steps: Tensor, explained: Tensor, linear_explained: Tensor, directions: Tensor
+) -> Figure:
+    """Draw the explained share per direction over training, and the count of under-fitted ones.
+
+    Args:
+        steps: Steps of the observations.
+        explained: Shape ``observations dim``, directions ascending.
+        linear_explained: The same of the best linear predictor.
+        directions: Number of under-fitted directions per observation.
+    """
+    from matplotlib import colormaps
+
+    figure, axes = new_figure(1, 2, (10.5, 3.8))
+    left, right = axes[0]
+    step, gap = array(steps), array(linear_explained - explained)
+    dim = gap.shape[1]
+    shown = sorted({*np.linspace(0, dim - 1, min(dim, 8)).astype(int).tolist()}, reverse=True)
+    for place, direction in enumerate(shown):
+        shade = colormaps["cividis"](0.9 * place / max(len(shown) - 1, 1))
+        label = f"direction {dim - direction} of {dim}"
+        left.plot(step, gap[:, direction], ".-", color=shade, linewidth=1.2, label=label)
+    left.axhline(0, color="black", linewidth=0.8)
+    finish(
+        left, "Behind an affine map by", "step", "explained share, linear - network", legend=True
+    )
+    right.plot(step, array(directions), "o-", color=COLOURS[1])
+    right.set_ylim(bottom=0)
+    finish(right, "Directions proved under-fitted", "step", f"number, of {dim}")
     return figure

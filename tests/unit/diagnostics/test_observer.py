@@ -1,0 +1,110 @@
+"""The observer: when it looks, what it leaves untouched, and the warning with its remedy."""
+
+from __future__ import annotations
+
+import warnings
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+import precond_gm as pg
+from precond_gm.diagnostics.observer import Observer, StagnationWarning
+from precond_gm.diagnostics.remedy import remedies
+from precond_gm.errors import InvalidInputError
+
+SCALE = torch.tensor([0.01, 0.1, 1.0, 3.0])
+
+
+class Stuck(nn.Module):
+    """Predict the mean: along the small directions an affine map is far better."""
+
+    def forward(self, t: Tensor, z: Tensor, label: Tensor | None = None) -> Tensor:
+        return torch.zeros_like(z)
+
+
+def batch(seed: int, rows: int = 128) -> Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randn(rows, 4, generator=generator) * SCALE
+
+
+def test_it_looks_at_multiples_and_logs() -> None:
+    """Oracle: the steps asked for; the logger gets the report's own metrics."""
+    logged: dict[int, float] = {}
+    flow = pg.wrap(Stuck(), event_shape=(4,))
+    observer = Observer(
+        flow, every=3, patience=9, log=lambda m, step: logged.update({step: m["underfit/cells"]})
+    )
+    seen = [step for step in range(8) if observer(step, batch(step)) is not None]
+    assert seen == [3, 6]
+    assert list(logged) == [3, 6]
+    report = observer.report()
+    assert report.explained.shape == (2, 4)
+    assert report.as_metrics()["observer/warned"] == 0
+    assert len(report.plot().axes) == 2
+
+
+def test_the_warning_names_the_remedy_once() -> None:
+    """Oracle: a network that never moves; whitening brings the condition number near 1."""
+    observer = Observer(pg.wrap(Stuck(), event_shape=(4,)), every=2, max_rows=400)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        for step in range(13):
+            observer(step, batch(step, 256))
+    texts = [str(w.message) for w in caught if issubclass(w.category, StagnationWarning)]
+    assert len(texts) == 1
+    assert observer.warned_at == 6
+    assert "wrap(model, preconditioner='whiten')" in texts[0]
+    assert "condition number of Sigma_t is" in texts[0]
+    assert "ms per 1,000 samples" in texts[0]
+
+
+def test_a_network_that_improves_is_not_warned_about() -> None:
+    """Oracle: a field that closes its gap to the optimum by a third from look to look."""
+    share = 1.0
+
+    class Improving(nn.Module):
+        def forward(self, t: Tensor, z: Tensor, label: Tensor | None = None) -> Tensor:
+            t = t[:, None]
+            total = (1 - t) ** 2 + t**2 * SCALE**2
+            return (1 - share) * (t * SCALE**2 - (1 - t)) / total * z
+
+    observer = Observer(pg.wrap(Improving(), event_shape=(4,)), every=1)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", StagnationWarning)
+        for step in range(6):
+            observer(step, batch(step))
+            share *= 0.65
+    assert observer.warned_at is None
+
+
+def test_training_is_left_as_it_was() -> None:
+    """Oracle: global randomness, mode and gradients are the same with and without looking."""
+    flow = pg.wrap(pg.models.MLP(4, width=8, depth=1), event_shape=(4,))
+    flow.train()
+    state = torch.get_rng_state()
+    Observer(flow, every=1)(1, batch(0))
+    assert torch.equal(state, torch.get_rng_state())
+    assert flow.training
+    assert all(p.grad is None for p in flow.parameters())
+
+
+def test_remedies_are_sorted_and_measured_on_other_rows() -> None:
+    """Oracle: whitening and standardising both cure diagonal data; rotated data only whitening."""
+    rotation, _ = torch.linalg.qr(torch.randn(4, 4, generator=torch.Generator().manual_seed(1)))
+    found = remedies(batch(0, 2000) @ rotation)
+    assert [offer.name for offer in found] == ["whiten", "standardize"]
+    assert found[0].condition_number < 2
+    assert found[1].condition_number > 50
+    assert all(offer.inverse_ms > 0 for offer in found)
+
+
+def test_bad_input() -> None:
+    """Oracle: the message names what is wrong."""
+    flow = pg.wrap(Stuck(), event_shape=(4,))
+    with pytest.raises(InvalidInputError, match="patience at least 2"):
+        Observer(flow, patience=1)
+    with pytest.raises(InvalidInputError, match="nothing was observed yet"):
+        Observer(flow).report()
+    with pytest.raises(InvalidInputError, match="rows of shape"):
+        Observer(flow, every=1)(1, torch.zeros(20, 3))
