@@ -1,19 +1,29 @@
 """What holds training and sampling back, measured: each function returns a frozen report."""
 
 from precond_gm.diagnostics.alignment import AlignmentReport, alignment, alignment_table
+from precond_gm.diagnostics.assumptions import AssumptionsReport, assumptions
 from precond_gm.diagnostics.binary import BinaryReport, binary
 from precond_gm.diagnostics.conditioning import ConditioningReport, conditioning
+from precond_gm.diagnostics.early_stopping import EarlyStoppingReport, early_stopping
 from precond_gm.diagnostics.objectives import ObjectivesReport, objectives
 from precond_gm.diagnostics.observer import Observer, ObserverReport, StagnationWarning
 from precond_gm.diagnostics.quality import Metric, QualityReport, quality
 from precond_gm.diagnostics.remedy import Remedy, remedies
-from precond_gm.diagnostics.step_size import StepSizeReport, step_size
+from precond_gm.diagnostics.schedules import schedules
+from precond_gm.diagnostics.step_size import (
+    StepSizeComparison,
+    StepSizeReport,
+    compare_step_sizes,
+    step_size,
+)
 from precond_gm.diagnostics.underfit import UnderfitReport, underfit
 
 __all__ = [
     "AlignmentReport",
+    "AssumptionsReport",
     "BinaryReport",
     "ConditioningReport",
+    "EarlyStoppingReport",
     "Metric",
     "ObjectivesReport",
     "Observer",
@@ -21,15 +31,20 @@ __all__ = [
     "QualityReport",
     "Remedy",
     "StagnationWarning",
+    "StepSizeComparison",
     "StepSizeReport",
     "UnderfitReport",
     "alignment",
     "alignment_table",
+    "assumptions",
     "binary",
+    "compare_step_sizes",
     "conditioning",
+    "early_stopping",
     "objectives",
     "quality",
     "remedies",
+    "schedules",
     "step_size",
     "underfit",
 ]
