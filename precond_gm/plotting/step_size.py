@@ -110,8 +110,11 @@ def plot_comparison(
             ax.plot(steps, array(exact[name]), "x", color="black", zorder=5)
     if exact:
         ax.plot([], [], "x", color="black", label="exact")
+    ticks = sorted({n for steps, _, _ in curves.values() for n in steps})
     ax.set_xscale("log", base=2)
     ax.set_yscale("log")
+    ax.set_xticks(ticks, [str(n) for n in ticks])
+    ax.tick_params(which="minor", labelsize=8)
     finish(ax, TITLES.get(quantity, quantity), "number of steps", "", legend=True)
     return figure
 
@@ -142,6 +145,7 @@ def plot_curves(
         if logx:
             ax.set_xscale("log")
         ax.set_yscale("log")
+        ax.tick_params(which="minor", labelsize=8)
         finish(ax, title, xlabel, "", legend=True)
     return figure
 
