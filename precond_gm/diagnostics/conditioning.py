@@ -25,6 +25,7 @@ from precond_gm.diagnostics.ends import (
     raise_for_values,
 )
 from precond_gm.diagnostics.intervals import POOLED, Spread, condition_spread
+from precond_gm.diagnostics.large import ALL_ROWS, WITHIN, Large, large_spectra
 from precond_gm.errors import InvalidInputError
 from precond_gm.numerics.moments import Moments
 from precond_gm.numerics.rows import RowsLike
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ConditioningReport", "check_times", "conditioning", "from_moments"]
 
+DENSE_DIM = 6000  # beyond, a covariance in float64 takes 290 MB and minutes to decompose
 ROWS_PER_DIMENSION = 10  # the smallest eigenvalue is then too small by about dim / rows = 10 %
 
 
@@ -64,6 +66,10 @@ class ConditioningReport(AbstractReport):
         condition_high: Upper end; NaN, as the lower end, where no interval was asked for.
         noise_count: How many of the smallest eigenvalues at t = 1 spread no further than sampling
             alone makes equal variances spread: their order and directions mean nothing.
+        multiplicity: How often each eigenvalue occurs, shape ``k``: all ones, unless there are so
+            many dimensions that the covariance was not formed.
+        eigenvalue_error: Bound of the relative error of the extreme eigenvalues where they were
+            found by iteration; 0 elsewhere.
         within: The same report of the rows centred on their own label's mean, with labels; what
             is missing from its trace lies between the labels.
         notes: What the reader should know.
@@ -79,7 +85,9 @@ class ConditioningReport(AbstractReport):
     is_reliable: bool
     condition_low: Tensor
     condition_high: Tensor
+    multiplicity: Tensor
     noise_count: int = 0
+    eigenvalue_error: float = 0.0
     within: ConditioningReport | None = None
     notes: tuple[str, ...] = ()
 
@@ -185,6 +193,8 @@ def conditioning(
         in_z = torch.cat([pair.z1 for pair in Ends(rows, label, the_map)])
         the_coupling.fit(in_z, label, generator=generator)
     ends = Ends(rows, label, the_map, the_coupling, source, batch_size, generator)
+    if ends.dim > DENSE_DIM:
+        return _large_report(large_spectra(ends), the_path, t, notes)
     moments = EndMoments.of(ends)
     if not moments.is_finite:
         raise_for_values(rows, ends)
@@ -256,21 +266,57 @@ def _report(
 ) -> ConditioningReport:
     covariance = moments.covariance(rows)
     values = covariance.spectrum(path.coefficients(t.to(rows.mean.device))).cpu()
+    report = _of_spectrum(t, values, torch.ones_like(values[0]), rows.count)
+    if spread is None:
+        return report
+    low, high = spread.interval(report.condition_number)
+    return replace(report, condition_low=low, condition_high=high)
+
+
+def _of_spectrum(t: Tensor, values: Tensor, multiplicity: Tensor, rows: int) -> ConditioningReport:
     kappa = condition_number(values)
     unknown = torch.full_like(kappa, math.nan)
-    low, high = (unknown, unknown) if spread is None else spread.interval(kappa)
+    dim = round(float(multiplicity.sum()))
+    every = values[-1].repeat_interleave(multiplicity.round().long().clamp_min(1))
     return ConditioningReport(
         t=t,
         eigenvalues=values,
+        multiplicity=multiplicity,
         condition_number=kappa,
-        condition_low=low,
-        condition_high=high,
-        effective_rank=effective_rank(values),
-        participation_ratio=participation_ratio(values),
+        condition_low=unknown,
+        condition_high=unknown,
+        effective_rank=effective_rank(values, multiplicity),
+        participation_ratio=participation_ratio(values, multiplicity),
         per_label={},
-        num_samples=rows.count,
-        is_reliable=rows.count >= ROWS_PER_DIMENSION * values.shape[1],
-        noise_count=noise_count(values[-1], rows.count),
+        num_samples=rows,
+        is_reliable=rows >= ROWS_PER_DIMENSION * dim,
+        noise_count=noise_count(every, rows),
+    )
+
+
+def _large_report(
+    found: Large, path: AbstractPath, t: Tensor, notes: tuple[str, ...]
+) -> ConditioningReport:
+    c = path.coefficients(t)
+    base, slope = (c.alpha**2 + c.variance)[:, None], c.beta[:, None] ** 2
+    reports = {
+        label: _of_spectrum(
+            t, base + slope * spectrum.values.cpu(), spectrum.multiplicity.cpu(), rows
+        )
+        for label, (spectrum, rows) in found.items()
+        if rows > 1
+    }
+    whole, error = reports.pop(ALL_ROWS), found[ALL_ROWS][0].error
+    way = "from the inner products of the rows"
+    if error:
+        way = f"by Lanczos; its two ends have a relative error of at most {error:.1g}"
+    notes = (*notes, f"the covariance was not formed: the spectrum was found {way}.")
+    return replace(
+        whole,
+        within=reports.pop(WITHIN, None),
+        per_label=reports,
+        eigenvalue_error=error,
+        notes=notes,
     )
 
 

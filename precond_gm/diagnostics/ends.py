@@ -74,6 +74,12 @@ class Ends:
                 )
 
     @property
+    def dim(self) -> int:
+        """Number of features of a row."""
+        first = self.data if isinstance(self.data, Tensor) else next(batches(self.data)).x
+        return first[0].numel()
+
+    @property
     def is_paired(self) -> bool:
         """Whether noise is drawn and paired."""
         return self.coupling is not None and not self.coupling.is_independent
