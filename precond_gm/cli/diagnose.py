@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from precond_gm.cli.inputs import read_data, variant_parts
 from precond_gm.cli.options import as_json, data_options, emit
+
+if TYPE_CHECKING:
+    from precond_gm.diagnostics import ConditioningReport
 
 __all__ = ["diagnose"]
 
@@ -71,5 +76,18 @@ def diagnose(
         click.echo(
             f"{name:{width}}  {number(report.worst):>15}  {labelled:>16}  {middle:>10}  {rank:>14}"
         )
-        for note in report.notes:
+        for note in (*report.notes, *_unreadable(report, prepared.label_names)):
             click.echo(f"  {note}", err=True)
+
+
+def _unreadable(report: ConditioningReport, names: Sequence[str]) -> list[str]:
+    """Say which labels have too few rows for the figure to mean anything."""
+    few = [k for k, inner in report.per_label.items() if not inner.is_reliable]
+    if not few:
+        return []
+    rows = min(report.per_label[k].num_samples for k in few)
+    return [
+        f"{len(few)} of {len(report.per_label)} labels have fewer than ten rows per feature (the "
+        f"fewest: {rows} rows, {report.eigenvalues.shape[1]} features), so their figures are too "
+        f"large; first of them: {names[few[0]]!r}."
+    ]

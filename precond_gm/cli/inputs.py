@@ -9,8 +9,8 @@ from precond_gm.errors import DataError, TrackingError
 
 if TYPE_CHECKING:
     from precond_gm.data import Prepared
-    from precond_gm.values import Scaling
     from precond_gm.flow import PreconditionedFlow
+    from precond_gm.values import Scaling
 
 __all__ = ["find_flow", "read_data", "variant_parts"]
 

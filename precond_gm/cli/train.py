@@ -56,17 +56,20 @@ def train(
       precond-gm train --recipe digits --resume
     """
     from precond_gm.report import draw, write_report
+    from precond_gm.training.engine import agreed, make_engine
     from precond_gm.training.job import Job
     from precond_gm.training.progress import Progress, Silent
 
     chosen = {"data": data, "variants": variants, "seeds": seeds, "max_steps": max_steps}
     recipe = _resolved(recipe_name, chosen, overrides)
-    folder = _folder(out, recipe.name, resume)
+    engine = make_engine(recipe)
+    folder = Path(agreed(engine, str(_folder(out, recipe.name, resume))))
     job = Job(
         recipe,
         folder,
         tracking_uri="" if no_tracking else tracking_uri,
-        progress=Progress() if _is_first() else Silent(),
+        progress=Progress() if engine.is_main_process else Silent(),
+        engine=engine,
     )
     with job:
         comparison = job.run()
@@ -111,12 +114,6 @@ def _folder(out: Path | None, name: str, resume: bool) -> Path:
             f"folder with --out."
         )
     return found[-1]
-
-
-def _is_first() -> bool:
-    import os
-
-    return os.environ.get("RANK", "0") == "0"
 
 
 def _log(tracker: Any, comparison: Comparison, page: Path, figures: dict[str, Any]) -> None:

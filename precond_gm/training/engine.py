@@ -9,7 +9,7 @@ import torch
 from precond_gm.errors import ConfigError
 from precond_gm.training.recipe import Recipe
 
-__all__ = ["make_engine"]
+__all__ = ["agreed", "make_engine"]
 
 
 def make_engine(recipe: Recipe) -> Any:
@@ -29,3 +29,10 @@ def make_engine(recipe: Recipe) -> Any:
             f"in {recipe.accumulate} parts each. Choose a multiple of {share}."
         )
     return engine
+
+
+def agreed(engine: Any, value: str) -> str:
+    """Return the first process's value to all of them."""
+    from accelerate.utils import broadcast_object_list
+
+    return str(broadcast_object_list([value])[0]) if engine.num_processes > 1 else value

@@ -18,6 +18,7 @@ from precond_gm.data import Prepared, ReadOptions, ScaleKind, prepare, read
 from precond_gm.errors import ConfigError
 from precond_gm.tracking import MlflowTracker
 from precond_gm.training.budget import steps_of
+from precond_gm.training.build import build_flow
 from precond_gm.training.engine import make_engine
 from precond_gm.training.evaluation import some_rows
 from precond_gm.training.progress import Silent
@@ -53,8 +54,12 @@ class Job:
         folder: Of the job. One that holds a job already is continued, if the recipe is the same.
         tracking_uri: MLflow store; ``""`` tracks nothing.
         progress: What is said on the way.
+        engine: An Accelerator; made from the recipe by default.
+
+    Everything that can be refused is refused when the job is made: nothing is left behind then.
 
     Raises:
+        PrecondError: Data or parts that cannot be used.
         ConfigError: The folder holds a job with another recipe; the difference is shown.
         TrackingError: The store does not answer.
     """
@@ -66,11 +71,16 @@ class Job:
         *,
         tracking_uri: str | None = None,
         progress: Silent | None = None,
+        engine: Any = None,
     ) -> None:
         self.recipe, self.folder = recipe, folder
         self.progress = progress or Silent()
-        self.engine = make_engine(recipe)
+        self.engine = make_engine(recipe) if engine is None else engine
         self._check_same_recipe()
+        store = folder / f"rows-{self.engine.process_index}.npy" if recipe.stream else None
+        self.data = load_data(recipe, store)
+        for variant in recipe.variants:
+            build_flow(recipe, variant, self.data, 0)
         self.known: dict[str, str] = _read(folder / TRACKING)
         self.tracker: MlflowTracker | None = None
         if tracking_uri != "" and self.engine.is_main_process:
@@ -101,9 +111,7 @@ class Job:
 
     def run(self) -> Comparison:
         """Run what is not finished yet and return the comparison."""
-        start = time.perf_counter()
-        store = self.folder / "rows.npy" if self.recipe.stream else None
-        data = load_data(self.recipe, store)
+        start, data = time.perf_counter(), self.data
         self.progress.say(_described(data))
         results: list[RunResult] = []
         total = self.recipe.seeds * len(self.recipe.variants)

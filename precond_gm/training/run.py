@@ -12,7 +12,7 @@ import torch
 
 from precond_gm.checkpoint import load, save, write_state
 from precond_gm.data import Prepared
-from precond_gm.data.prepare import allocate
+from precond_gm.data.preparation import allocate
 from precond_gm.flow import PreconditionedFlow
 from precond_gm.numerics.rows import batches
 from precond_gm.tracking import MlflowTracker
@@ -141,7 +141,8 @@ class Run:
 
     def _in_z(self, flow: PreconditionedFlow, part: Batch, name: str) -> Batch:
         """Precondition a part once, for all steps; beside the run when rows are streamed."""
-        store = self.folder / f"{name}-z.npy" if self.recipe.stream else None
+        rank = self.engine.process_index
+        store = self.folder / f"{name}-z-{rank}.npy" if self.recipe.stream else None
         z = allocate(tuple(part.x.shape), store)
         device, start = self.engine.device, 0
         flow.to(device)
