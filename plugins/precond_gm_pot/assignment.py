@@ -1,4 +1,16 @@
-"""Exact assignment: which noise row each data row gets, and which solver finds it fastest."""
+"""Exact assignment: which noise row each data row gets, and which solver finds it fastest.
+
+Milliseconds on one core for a batch of n rows in dimension d: POT's network simplex (to the
+optimum), scipy's shortest augmenting paths, and the same from warm potentials:
+
+{table}
+
+A dense augmenting path costs O(n) for every row it visits, so the time of scipy's solver is the
+length of its searches. A few Sinkhorn sweeps at falling temperature, in float32, give dual
+potentials under which nearly every search ends at once. The optimum is that of the given costs
+whatever the potentials are, since subtracting one number from each row and each column of the costs
+moves the cost of every permutation by the same amount; so the warm start cannot cost exactness.
+"""
 
 from __future__ import annotations
 
@@ -9,33 +21,55 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-__all__ = ["SOLVERS", "assign"]
+from precond_gm_pot.entropic import sweep
 
-SOLVERS = ("auto", "simplex", "assignment")
+__all__ = ["SOLVERS", "assign", "potentials"]
+
+SOLVERS = ("auto", "assignment", "simplex")
+
+WARM_FROM = 192  # rows; below, a cold start is over before the sweeps are
+TEMPERATURES = (0.2, 0.06, 0.02)  # in deviations of the costs
 
 
-def assign(cost: Tensor, solver: str = "auto", *, dim: int) -> Tensor:
-    """Return, for each column of a square cost, its row in the assignment of least total cost.
+def assign(cost: Tensor, solver: str = "auto") -> Tensor:
+    """Return, for each row of a square cost, its column in the assignment of least total cost.
 
     Args:
-        cost: Costs, rows for noise and columns for data, any device.
-        solver: One of ``SOLVERS``.
-        dim: Dimension of the points behind the cost; ``"auto"`` chooses by it.
+        cost: Finite costs, data in rows and noise in columns, any device.
+        solver: ``"simplex"`` (POT), ``"assignment"`` (scipy), or ``"auto"``: the latter, from warm
+            potentials where that pays.
 
     Returns:
         A permutation, on the device of ``cost``.
     """
-    matrix = cost.detach().to("cpu", torch.float64).numpy()
-    if solver == "auto":
-        solver = "simplex" if dim <= 3 else "assignment"
-    rows = _simplex(matrix) if solver == "simplex" else _assignment(matrix)
-    return torch.from_numpy(rows).to(cost.device)
+    if solver == "simplex":
+        columns = _simplex(_on_host(cost))
+    elif solver == "assignment" or cost.shape[0] < WARM_FROM:
+        columns = _assignment(_on_host(cost))
+    else:
+        reduced = cost.to(torch.float64) - potentials(cost)
+        columns = _assignment(_on_host(reduced - reduced.amin(1, keepdim=True)))
+    return torch.from_numpy(columns).to(cost.device)
+
+
+def potentials(cost: Tensor) -> Tensor:
+    """Return a dual potential of each column, approximately optimal, from a few Sinkhorn sweeps."""
+    cost = cost.to(torch.float32)
+    deviation = cost.std().clamp_min(torch.finfo(cost.dtype).tiny)
+    row, column = cost.amin(1), torch.zeros_like(cost[0])
+    for temperature in TEMPERATURES:
+        row, column = sweep(cost, row, column, temperature * deviation)
+    return column
+
+
+def _on_host(cost: Tensor) -> NDArray[np.float64]:
+    return cost.detach().to("cpu", torch.float64).numpy()
 
 
 def _assignment(cost: NDArray[np.float64]) -> NDArray[np.int64]:
     from scipy.optimize import linear_sum_assignment
 
-    return linear_sum_assignment(cost.T)[1].astype(np.int64)
+    return linear_sum_assignment(cost)[1].astype(np.int64)
 
 
 def _simplex(cost: NDArray[np.float64]) -> NDArray[np.int64]:
@@ -52,10 +86,10 @@ def _simplex(cost: NDArray[np.float64]) -> NDArray[np.int64]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # its word on an early stop is in the log, and heeded below
         plan, log = ot.emd(weights, weights, cost, numItermax=limit, log=True)
-    rows = plan.argmax(0)
-    whole = plan[rows, np.arange(n)].min() > 0.5 and np.bincount(rows, minlength=n).max() == 1
+    columns = plan.argmax(1)
+    whole = plan.max(1).min() > 0.5 and np.bincount(columns, minlength=n).max() == 1
     if whole and log["warning"] is None:
-        return rows.astype(np.int64)
+        return columns.astype(np.int64)
     warnings.warn(
         f"the network simplex returned a plan of mass {plan.sum() / n:.3f} at n = {n} "
         f"({log['warning'] or 'not a permutation'}); solved again as an assignment.",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import abc
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -24,7 +24,7 @@ class AbstractTransport(AbstractCoupling):
             which skews the law of the noise given the label.
     """
 
-    within_label: bool = True
+    within_label: bool = field(default=True, kw_only=True)  # after the options of the subclass
 
     @abc.abstractmethod
     def pair_group(

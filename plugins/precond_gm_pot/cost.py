@@ -37,8 +37,8 @@ def unit_rows(z0: Tensor, z1: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     return rows0 - mean, rows1 - mean, scale
 
 
-def squared_distances(rows0: Tensor, rows1: Tensor) -> Tensor:
-    """Return ``|rows0_i - rows1_j|^2``, shape ``rows rows``, by one matrix product."""
-    square0, square1 = rows0.square().sum(1), rows1.square().sum(1)
-    cost = torch.addmm(square0[:, None] + square1[None, :], rows0, rows1.T, alpha=-2.0)
+def squared_distances(rows1: Tensor, rows0: Tensor) -> Tensor:
+    """Return ``|rows1_i - rows0_j|^2``, data in rows, by one matrix product."""
+    square1, square0 = rows1.square().sum(1), rows0.square().sum(1)
+    cost = torch.addmm(square1[:, None] + square0[None, :], rows1, rows0.T, alpha=-2.0)
     return cost.clamp_min_(0.0)

@@ -1,11 +1,22 @@
 """Couplings: the joint law of (noise, data) given the label."""
 
 from precond_gm.couplings.base import AbstractCoupling
+from precond_gm.couplings.gibbs import GibbsWeighted
 from precond_gm.couplings.independent import Independent
+from precond_gm.couplings.plan import HasPlan, Plan
 from precond_gm.couplings.within_label import WithinLabel, pair_within_label
 from precond_gm.registry import Registry
 
-__all__ = ["REGISTRY", "AbstractCoupling", "Independent", "WithinLabel", "pair_within_label"]
+__all__ = [
+    "REGISTRY",
+    "AbstractCoupling",
+    "GibbsWeighted",
+    "HasPlan",
+    "Independent",
+    "Plan",
+    "WithinLabel",
+    "pair_within_label",
+]
 
 REGISTRY: Registry[AbstractCoupling] = Registry(
     "precond_gm.couplings",

@@ -58,13 +58,13 @@ def pair_within_label(
     counts = torch.unique(label, return_counts=True)[1].tolist()
     parts = [pair(z0[rows], z1[rows], label[rows]) for rows in torch.split(order, counts)]
     back = torch.argsort(order)
-    weights = [part.weight for part in parts if part.weight is not None]
-    return Pairing(
-        torch.cat([part.z0 for part in parts])[back],
-        torch.cat([part.z1 for part in parts])[back],
-        label,
-        torch.cat(weights)[back] if weights else None,
-    )
+    z0, z1 = torch.cat([part.z0 for part in parts]), torch.cat([part.z1 for part in parts])
+    weight = None
+    if any(part.weight is not None for part in parts):
+        equal = torch.ones_like(label, dtype=z1.dtype)
+        weights = [equal[: len(p.z1)] if p.weight is None else p.weight for p in parts]
+        weight = torch.cat(weights)[back]
+    return Pairing(z0[back], z1[back], label, weight)
 
 
 @final

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from precond_gm.couplings import REGISTRY, AbstractCoupling
+from precond_gm.errors import InvalidInputError
 from precond_gm.values import Pairing
 
 __all__ = ["check_coupling"]
@@ -19,7 +20,8 @@ def check_coupling(coupling: str | AbstractCoupling) -> None:
     ``batch`` rows come out with the shape and dtype that went in; every data row is a data row of
     its label; the same generator gives the same pairs and the global generator is left alone; one
     row, unequal label counts and no labels work; weights are positive with mean one; and where the
-    class promises it, the mean of data and noise, within each label, is kept.
+    class promises it, the mean of data and noise, within each label, is kept. A coupling that
+    cannot do without labels refuses a batch without them, in words.
 
     Args:
         coupling: Name in the registry, or an instance. It is fitted here if it needs it.
@@ -34,7 +36,11 @@ def check_coupling(coupling: str | AbstractCoupling) -> None:
     for dtype in (torch.float32, torch.float64, torch.bfloat16):
         _check_batch(part, dtype, (2, 3))
     _check_batch(part, torch.float32, (4,), rows=1)
-    _check_batch(part, torch.float32, (4,), labelled=False)
+    try:
+        _check_batch(part, torch.float32, (4,), labelled=False)
+    except InvalidInputError as error:  # a coupling may need labels, if it says so
+        if "label" not in str(error):
+            raise AssertionError(f"{part!r}: without labels it says: {error}") from error
     _check_means(part)
 
 

@@ -1,0 +1,97 @@
+"""Unbalanced minibatch transport: far pairs count less."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import final
+
+import torch
+from torch import Tensor
+
+from precond_gm.couplings.plan import Plan
+from precond_gm.errors import InvalidInputError
+from precond_gm.values import Pairing
+from precond_gm_pot.base import AbstractTransport
+from precond_gm_pot.cost import squared_distances, unit_rows
+from precond_gm_pot.entropic import to_tolerance
+
+__all__ = ["Unbalanced"]
+
+
+@final
+@dataclass(frozen=True)
+class Unbalanced(AbstractTransport):
+    r"""Pair noise with data by an entropic plan whose marginals may give way.
+
+    .. math::
+        \min_P \langle P, C \rangle + \epsilon\, \mathrm{KL}(P \,\|\, a \otimes b)
+        + \rho\, \mathrm{KL}(P 1 \,\|\, a) + \rho\, \mathrm{KL}(P^T 1 \,\|\, b)
+
+    Each data row keeps its place, draws its noise from the plan and gets the plan's mass as its
+    weight in the loss. **Both marginals are tilted**: rows far from the other side count less, so
+    outliers in the data are learnt less, and the noise near them is not N(0, I) any more.
+
+    Args:
+        epsilon: Temperature, as a share of the mean squared distance.
+        rho: Price of a marginal violation, as a share of the mean squared distance. A large one
+            gives ``pot.sinkhorn``.
+        tolerance: Change of the potentials, in units of epsilon, at which the sweeps stop.
+        max_sweeps: Bound on the sweeps.
+        within_label: Solve within each label.
+
+    Raises:
+        InvalidInputError: An option that is not positive.
+
+    References:
+        1607.05816, section 3 (scaling algorithm); 2103.03606 (unbalanced minibatch transport).
+
+    Example:
+        >>> import torch
+        >>> far = torch.tensor([[0.0], [0.1], [9.0]])
+        >>> weight = Unbalanced(rho=0.1).pair(torch.zeros(3, 1), far).weight
+        >>> bool(weight[2] < 0.1 * weight[0])
+        True
+    """
+
+    epsilon: float = 0.05
+    rho: float = 1.0
+    tolerance: float = 1e-3
+    max_sweeps: int = 2000
+
+    def __post_init__(self) -> None:
+        for name in ("epsilon", "rho", "tolerance", "max_sweeps"):
+            value = getattr(self, name)
+            if not (math.isfinite(value) and value > 0):
+                raise InvalidInputError(f"Unbalanced: {name} is positive; got {value}.")
+
+    @property
+    def keeps_marginals(self) -> bool:
+        """False: far rows lose mass on both sides."""
+        return False
+
+    @torch.no_grad()
+    def plan(self, z0: Tensor, z1: Tensor) -> Plan:
+        """Return the plan between the rows of one label, with the mass of each data row."""
+        rows0, rows1, _ = unit_rows(z0, z1)
+        cost = squared_distances(rows1, rows0)
+        unit = max(float(cost.mean()), torch.finfo(cost.dtype).tiny)
+        epsilon = self.epsilon * unit
+        found = to_tolerance(
+            cost,
+            epsilon,
+            tolerance=self.tolerance,
+            max_sweeps=self.max_sweeps,
+            tau=self.rho / (self.rho + self.epsilon),
+        )
+        log_plan = found.log_plan(cost)
+        mass = torch.softmax(log_plan.logsumexp(1), 0) * cost.shape[0]
+        return Plan(torch.softmax(log_plan, 1), found.marginal_error, mass)
+
+    def pair_group(
+        self, z0: Tensor, z1: Tensor, label: Tensor | None, generator: torch.Generator | None
+    ) -> Pairing:
+        """Draw one group's pairs and weigh them."""
+        plan = self.plan(z0, z1)
+        weight = None if plan.mass is None else plan.mass.to(z1.dtype)
+        return Pairing(z0[plan.draw(generator)], z1, label, weight)
