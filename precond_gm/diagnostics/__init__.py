@@ -5,6 +5,7 @@ from precond_gm.diagnostics.assumptions import AssumptionsReport, assumptions
 from precond_gm.diagnostics.binary import BinaryReport, binary
 from precond_gm.diagnostics.conditioning import ConditioningReport, conditioning
 from precond_gm.diagnostics.early_stopping import EarlyStoppingReport, early_stopping
+from precond_gm.diagnostics.excess import ExcessRiskReport, excess_risk
 from precond_gm.diagnostics.objectives import ObjectivesReport, objectives
 from precond_gm.diagnostics.observer import Observer, ObserverReport, StagnationWarning
 from precond_gm.diagnostics.quality import Metric, QualityReport, quality
@@ -24,6 +25,7 @@ __all__ = [
     "BinaryReport",
     "ConditioningReport",
     "EarlyStoppingReport",
+    "ExcessRiskReport",
     "Metric",
     "ObjectivesReport",
     "Observer",
@@ -41,6 +43,7 @@ __all__ = [
     "compare_step_sizes",
     "conditioning",
     "early_stopping",
+    "excess_risk",
     "objectives",
     "quality",
     "remedies",

@@ -12,7 +12,7 @@ from precond_gm.plotting.style import COLOURS, DIVERGING, array, finish, new_fig
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["plot_history", "plot_underfit"]
+__all__ = ["plot_excess", "plot_history", "plot_underfit"]
 
 _MOST_RATIO = 10.0  # colours saturate where the network errs ten times as much
 
@@ -97,4 +97,24 @@ def plot_history(
     right.plot(step, array(directions), "o-", color=COLOURS[1])
     right.set_ylim(bottom=0)
     finish(right, "Directions proved under-fitted", "step", f"number, of {dim}")
+    return figure
+
+
+def plot_excess(t: Tensor, excess: Tensor, left: Tensor) -> Figure:
+    """Draw the excess risk against t and the share left per direction.
+
+    Args:
+        t: Times.
+        excess: Shape ``times dim``, directions ascending.
+        left: Share of each direction still to be learned.
+    """
+    figure, axes = new_figure(1, 2)
+    axes[0, 0].plot(array(t), array(excess.sum(1)), ".-", color=COLOURS[0])
+    axes[0, 0].set_yscale("log")
+    finish(axes[0, 0], "Excess risk", "t (0 noise, 1 data)", "summed over directions")
+    share = array(left)[::-1]
+    axes[0, 1].plot(np.arange(1, share.size + 1), share, ".-", color=COLOURS[1])
+    axes[0, 1].set_yscale("log")
+    xlabel = "direction, largest variance first"
+    finish(axes[0, 1], "Still to be learned", xlabel, "excess / signal")
     return figure
