@@ -8,8 +8,10 @@ from torch import Tensor
 __all__ = ["standard_normal"]
 
 
-def standard_normal(like: Tensor, generator: torch.Generator | None = None) -> Tensor:
-    """Draw N(0, I) of the shape of ``like``, on the generator's device, then moved."""
+def standard_normal(
+    like: Tensor, generator: torch.Generator | None = None, *, scale: float = 1.0
+) -> Tensor:
+    """Draw N(0, scale^2 I) of the shape of ``like``, on the generator's device, then moved."""
     device = generator.device if generator is not None else like.device
-    noise = torch.randn(like.shape, generator=generator, device=device, dtype=like.dtype)
-    return noise.to(like.device)
+    noise = torch.empty(like.shape, device=device, dtype=like.dtype)
+    return noise.normal_(0.0, scale, generator=generator).to(like.device)

@@ -114,7 +114,7 @@ def integrate(
         increment = None
         if diffusion:
             increment = (
-                standard_normal(z, generator).mul_((t_next - t) ** 0.5)
+                standard_normal(z, generator, scale=(t_next - t) ** 0.5)
                 if increments is None
                 else increments[k]
             )

@@ -1,0 +1,103 @@
+"""The loop against one written by hand with the same network, and against the network alone.
+
+Run: ``python benchmarks/speed/integrate.py`` (writes benchmarks/results/integrate.json). The loop
+keeps counts, checks shapes and remembers where values stop being finite; a hand-written one does
+none of this. "network" compares one sampling run with as many bare evaluations of the network.
+"""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+import torch
+from harness import line, paired, save
+from torch import Tensor, nn
+
+from precond_gm.solvers import EulerMaruyama, Heun, grids, integrate
+
+STEPS = 50
+SIZES = {"small": (256, 2, 128), "medium": (512, 16, 256), "large": (2048, 64, 512)}
+
+
+class Network(nn.Module):
+    """A plain MLP of (t, z)."""
+
+    def __init__(self, dim: int, width: int) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(
+            nn.Linear(dim + 1, width),
+            nn.SiLU(),
+            nn.Linear(width, width),
+            nn.SiLU(),
+            nn.Linear(width, width),
+            nn.SiLU(),
+            nn.Linear(width, dim),
+        )
+
+    def forward(self, t: Tensor, z: Tensor, label: Tensor | None = None) -> Tensor:
+        return self.layers(torch.cat([t[:, None], z], dim=1))
+
+
+def euler_maruyama_by_hand(net: Network, times: Tensor, z: Tensor, sigma: float) -> Tensor:
+    for k in range(len(times) - 1):
+        t, h = times[k], times[k + 1] - times[k]
+        drift = net(t.expand(z.shape[0]), z)
+        z = z + h * drift + sigma * h.sqrt() * torch.randn_like(z)
+    return z
+
+
+def heun_by_hand(net: Network, times: Tensor, z: Tensor) -> Tensor:
+    for k in range(len(times) - 1):
+        t, t_next = times[k], times[k + 1]
+        h = t_next - t
+        first = net(t.expand(z.shape[0]), z)
+        second = net(t_next.expand(z.shape[0]), z + h * first)
+        z = z + 0.5 * h * (first + second)
+    return z
+
+
+def network_alone(net: Network, z: Tensor, evaluations: int) -> None:
+    t = z.new_full((), 0.5).expand(z.shape[0])
+    for _ in range(evaluations):
+        net(t, z)
+
+
+@torch.no_grad()
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--blocks", type=int, default=60)
+    parser.add_argument("--no-save", action="store_true")
+    options = parser.parse_args()
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    record: dict[str, Any] = {"steps": STEPS}
+    for size, (batch, dim, width) in SIZES.items():
+        torch.manual_seed(0)
+        net = Network(dim, width).to(device)
+        z = torch.randn(batch, dim, device=device)
+        grid = grids.uniform(STEPS)
+        times = grid.to(z)
+        pairs = {
+            "euler-maruyama, by hand": (
+                lambda n=net, g=grid, z=z: integrate(n, EulerMaruyama(), g, z, diffusion=1.4),
+                lambda n=net, g=times, z=z: euler_maruyama_by_hand(n, g, z, 1.4),
+            ),
+            "heun, by hand": (
+                lambda n=net, g=grid, z=z: integrate(n, Heun(), g, z),
+                lambda n=net, g=times, z=z: heun_by_hand(n, g, z),
+            ),
+            "euler-maruyama, network": (
+                lambda n=net, g=grid, z=z: integrate(n, EulerMaruyama(), g, z, diffusion=1.4),
+                lambda n=net, z=z: network_alone(n, z, STEPS),
+            ),
+        }
+        for name, (ours, other) in pairs.items():
+            result = paired(ours, other, options.blocks)
+            print(line(f"{size} ({batch}x{dim}, width {width}): {name}", result))
+            record[f"{size}, {name}"] = {"batch": batch, "dim": dim, "width": width, **result}
+    if not options.no_save:
+        save("integrate", record)
+
+
+if __name__ == "__main__":
+    main()
