@@ -70,8 +70,18 @@ class Adaptive(AbstractSolver):
             return dynamics(now.to(state.dtype).expand(state.shape[0]), state, label)
 
         ends = torch.tensor([t, t_next], dtype=torch.float64, device=z.device)
+        # Without step_t the last inner step may reach beyond t_next, where nothing is defined.
+        options = {"step_t": ends[1:]}
         try:
-            path = odeint(slope, z, ends, rtol=self.rtol, atol=self.atol, method=self.method)
+            path = odeint(
+                slope,
+                z,
+                ends,
+                rtol=self.rtol,
+                atol=self.atol,
+                method=self.method,
+                options=options,
+            )
         except AssertionError as error:  # how torchdiffeq reports a step size of zero or NaN
             raise NonFiniteError(
                 f"{self.method} cannot get from t = {t:.6g} to {t_next:.6g}: {error}. The velocity "

@@ -7,6 +7,7 @@ from precond_gm.testing.coupling import check_coupling
 from precond_gm.testing.divergence import check_divergence
 from precond_gm.testing.path import check_path
 from precond_gm.testing.preconditioner import check_preconditioner
+from precond_gm.testing.solver import check_solver
 from precond_gm.testing.time_law import check_time_law
 from precond_gm.testing.weight import check_weight
 
@@ -15,6 +16,7 @@ __all__ = [
     "check_divergence",
     "check_path",
     "check_preconditioner",
+    "check_solver",
     "check_time_law",
     "check_weight",
 ]
