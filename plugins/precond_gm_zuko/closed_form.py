@@ -6,11 +6,39 @@ from dataclasses import dataclass
 from typing import ClassVar, final
 
 import zuko
+from torch import nn
 
 from precond_gm.values import InverseKind
 from precond_gm_zuko.base import AbstractZuko, start_at_identity
 
-__all__ = ["NSF", "RealNVP"]
+__all__ = ["MAF", "NICE", "NSF", "RealNVP"]
+
+
+@final
+@dataclass(eq=False, repr=False)
+class NICE(AbstractZuko):
+    """Additive coupling layers: constant volume, so the scaling alone sets the density's scale.
+
+    Cost: one pass of each layer's network, both ways.
+
+    References:
+        Dinh, Krueger and Bengio, arXiv:1410.8516.
+    """
+
+    inverse_kind = InverseKind.CLOSED_FORM
+    transforms: int = 4
+
+    def make_flow(self, features: int, context: int) -> nn.Module:
+        """Build the flow."""
+        flow = zuko.flows.NICE(
+            features,
+            context,
+            transforms=self.transforms,
+            hidden_features=self.hidden,
+            univariate=zuko.transforms.AdditiveTransform,
+            shapes=[()],
+        )
+        return start_at_identity(flow)
 
 
 @final
@@ -37,13 +65,44 @@ class RealNVP(AbstractZuko):
     inverse_kind = InverseKind.CLOSED_FORM
     transforms: int = 4
 
-    def make_flow(self, features: int, context: int) -> zuko.lazy.Flow:
+    def make_flow(self, features: int, context: int) -> nn.Module:
         """Build the flow."""
-        return start_at_identity(
-            zuko.flows.RealNVP(
-                features, context, transforms=self.transforms, hidden_features=self.hidden
-            )
+        flow = zuko.flows.RealNVP(
+            features, context, transforms=self.transforms, hidden_features=self.hidden
         )
+        return start_at_identity(flow)
+
+
+@final
+@dataclass(eq=False, repr=False)
+class MAF(AbstractZuko):
+    """Affine layers in which every feature depends on all before it.
+
+    Cost: one pass of each layer's network forward, and d passes back; above 64 features that is
+    refused unless ``allow_slow`` is set.
+
+    Args:
+        autoregressive: Off: halves depend on halves (coupling), with an inverse of two passes.
+        allow_slow: Take the cost of the inverse above 64 features.
+
+    References:
+        Papamakarios, Pavlakou and Murray, arXiv:1705.07057.
+    """
+
+    inverse_kind = InverseKind.CLOSED_FORM
+    autoregressive: bool = True
+    allow_slow: bool = False
+
+    def make_flow(self, features: int, context: int) -> nn.Module:
+        """Build the flow."""
+        flow = zuko.flows.MAF(
+            features,
+            context,
+            transforms=self.transforms,
+            hidden_features=self.hidden,
+            passes=None if self.autoregressive else 2,
+        )
+        return start_at_identity(flow)
 
 
 @final
@@ -52,12 +111,13 @@ class NSF(AbstractZuko):
     """Monotone rational-quadratic splines in coupling layers: flexible, and still a formula.
 
     A spline is the identity beyond 5 deviations of the scaled rows. Cost: one pass of each layer's
-    network, both ways, with ``3 bins`` outputs per feature.
+    network forward and two back, with ``3 bins`` outputs per feature.
 
     Args:
         bins: Pieces of each spline.
-        autoregressive: Let every feature depend on all before it, not on the other half alone:
-            more flexible, and an inverse that costs d passes.
+        autoregressive: Let every feature depend on all before it: more flexible, and an inverse
+            that costs d passes.
+        allow_slow: Take that cost above 64 features.
 
     References:
         Durkan, Bekasov, Murray and Papamakarios, arXiv:1906.04032.
@@ -68,16 +128,16 @@ class NSF(AbstractZuko):
     box: ClassVar[float] = 5.0
     bins: int = 8
     autoregressive: bool = False
+    allow_slow: bool = False
 
-    def make_flow(self, features: int, context: int) -> zuko.lazy.Flow:
+    def make_flow(self, features: int, context: int) -> nn.Module:
         """Build the flow."""
-        return start_at_identity(
-            zuko.flows.NSF(
-                features,
-                context,
-                bins=self.bins,
-                transforms=self.transforms,
-                hidden_features=self.hidden,
-                passes=None if self.autoregressive else 2,
-            )
+        flow = zuko.flows.NSF(
+            features,
+            context,
+            bins=self.bins,
+            transforms=self.transforms,
+            hidden_features=self.hidden,
+            passes=None if self.autoregressive else 2,
         )
+        return start_at_identity(flow)

@@ -108,7 +108,7 @@ class AbstractFlow(AbstractPreconditioner):
         self.network.to(rows.x.device, rows.x.dtype)
         steps = self.max_steps if max_steps is None else max_steps
         went = fit_likelihood(
-            self.network.requires_grad_(True),
+            self.network.train().requires_grad_(True),  # zuko's integrals have gradients here only
             self._run,
             self._scaled(train),
             self._scaled(held),
@@ -121,7 +121,7 @@ class AbstractFlow(AbstractPreconditioner):
             ),
             generator=generator,
         )
-        self.requires_grad_(False)
+        self.requires_grad_(False).eval()
         notes = (*self._went(went), *self._outside(held), *scaled.notes)
         report = judge(
             self,
