@@ -4,6 +4,12 @@ from precond_gm.diagnostics.alignment import AlignmentReport, alignment, alignme
 from precond_gm.diagnostics.assumptions import AssumptionsReport, assumptions
 from precond_gm.diagnostics.binary import BinaryReport, binary
 from precond_gm.diagnostics.conditioning import ConditioningReport, conditioning
+from precond_gm.diagnostics.coupling import (
+    CouplingReport,
+    compare_couplings,
+    coupling,
+    path_curvature,
+)
 from precond_gm.diagnostics.early_stopping import EarlyStoppingReport, early_stopping
 from precond_gm.diagnostics.excess import ExcessRiskReport, excess_risk
 from precond_gm.diagnostics.objectives import ObjectivesReport, objectives
@@ -24,6 +30,7 @@ __all__ = [
     "AssumptionsReport",
     "BinaryReport",
     "ConditioningReport",
+    "CouplingReport",
     "EarlyStoppingReport",
     "ExcessRiskReport",
     "Metric",
@@ -40,11 +47,14 @@ __all__ = [
     "alignment_table",
     "assumptions",
     "binary",
+    "compare_couplings",
     "compare_step_sizes",
     "conditioning",
+    "coupling",
     "early_stopping",
     "excess_risk",
     "objectives",
+    "path_curvature",
     "quality",
     "remedies",
     "schedules",

@@ -1,0 +1,310 @@
+r"""What a coupling does to a batch: cost, use of the rows, skew of the noise within labels, time.
+
+Shorter pairs give straighter paths, but only if the noise within each label stays N(0, I): sampling
+starts from there whatever the coupling did in training.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from precond_gm import couplings
+from precond_gm.couplings import HasPlan
+from precond_gm.couplings.within_label import check_pair
+from precond_gm.numerics.rows import check_label, check_rows, flatten
+from precond_gm.values import AbstractReport, Pairing
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+__all__ = [
+    "CouplingReport",
+    "compare_couplings",
+    "coupling",
+    "path_curvature",
+    "plot_comparison",
+]
+
+WORTH = 0.10  # a smaller relative saving of cost hardly bends the marginal paths
+SKEW_SIGMAS = 5.0  # one false alarm in a million labels
+
+
+@dataclass(frozen=True)
+class CouplingReport(AbstractReport):
+    """What a coupling does to a batch.
+
+    Attributes:
+        name: The coupling, with its options.
+        num_rows: Rows of the batch.
+        cost_before: Mean squared distance of the pairs as drawn.
+        cost_after: Mean squared distance of the coupled pairs, weighted as the loss weights them.
+        cost_optimum: The least mean squared distance of any permutation (within labels, where there
+            are labels): what a label-aware coupling can reach.
+        data_used: Share of the data rows that occur among the pairs.
+        noise_used: Share of the noise rows that occur among the pairs.
+        label_skew: For each label, by how many standard deviations the squared mean of its noise
+            exceeds that of N(0, I); independent noise stays below about 3.
+        effective_share: Effective share of the rows under the pairs' weights; 1 without weights.
+        plan_entropy: Mean entropy of a data row's noise in nats, where there is a plan.
+        marginal_error: Total variation of the plan's noise marginal, where there is a plan.
+        milliseconds: Median time of one pairing.
+        curvature: Curvature of learned paths, see ``path_curvature``; None if none were given.
+    """
+
+    name: str
+    num_rows: int
+    cost_before: float
+    cost_after: float
+    cost_optimum: float
+    data_used: float
+    noise_used: float
+    label_skew: dict[int, float]
+    effective_share: float
+    plan_entropy: float | None
+    marginal_error: float | None
+    milliseconds: float
+    curvature: float | None = None
+
+    @property
+    def saving(self) -> float:
+        """Share of the cost that the coupling takes away."""
+        return 1 - self.cost_after / self.cost_before if self.cost_before else 0.0
+
+    @property
+    def saving_per_ms(self) -> float:
+        """Squared distance saved over the whole batch for each millisecond."""
+        saved = (self.cost_before - self.cost_after) * self.num_rows
+        return saved / self.milliseconds if self.milliseconds else 0.0
+
+    @property
+    def worst_skew(self) -> float:
+        """Largest skew over labels, in standard deviations."""
+        return max(self.label_skew.values(), default=0.0)
+
+    @property
+    def is_skewed(self) -> bool:
+        """Whether some label chooses its noise, beyond chance."""
+        return self.worst_skew > SKEW_SIGMAS
+
+    @property
+    def conclusion(self) -> str:
+        """Say in a sentence whether the coupling is worth its time."""
+        if self.is_skewed:
+            return (
+                f"not usable with labels: the noise within a label is off N(0, I) by "
+                f"{self.worst_skew:.0f} standard deviations. Couple within each label."
+            )
+        if self.saving < WORTH:
+            return (
+                f"hardly worth it: the cost falls by {self.saving:.0%}, and the optimum of this "
+                f"batch is {1 - self.cost_optimum / self.cost_before:.0%} below independent pairs. "
+                f"A larger batch, or fewer dimensions, would save more."
+            )
+        return f"worth it: the cost falls by {self.saving:.0%} in {self.milliseconds:.1f} ms."
+
+    def as_metrics(self) -> dict[str, float]:
+        """Return the numbers under ``coupling/...``; what is absent is left out."""
+        values: dict[str, float | None] = {
+            "cost_before": self.cost_before,
+            "cost_after": self.cost_after,
+            "cost_optimum": self.cost_optimum,
+            "saving": self.saving,
+            "saving_per_ms": self.saving_per_ms,
+            "data_used": self.data_used,
+            "noise_used": self.noise_used,
+            "worst_skew": self.worst_skew,
+            "effective_share": self.effective_share,
+            "plan_entropy": self.plan_entropy,
+            "marginal_error": self.marginal_error,
+            "milliseconds": self.milliseconds,
+            "curvature": self.curvature,
+        }
+        return {
+            f"coupling/{name}": value
+            for name, value in values.items()
+            if value is not None and math.isfinite(value)
+        }
+
+    def plot(self) -> Figure:
+        """Draw cost, use of rows and skew."""
+        return plot_comparison([self])
+
+
+def coupling(
+    z0: Tensor,
+    z1: Tensor,
+    label: Tensor | None,
+    coupling: Any,
+    *,
+    trajectory: Tensor | None = None,
+    repeats: int = 3,
+    generator: torch.Generator | None = None,
+) -> CouplingReport:
+    """Measure what a coupling does to one batch.
+
+    Args:
+        z0: Noise, shape ``batch *event``; the optimum takes a time of order ``batch**3``.
+        z1: Data in preconditioned coordinates, of the same shape.
+        label: Integer labels, or None.
+        coupling: A coupling, its name, or ``(name, options)``; fitted on ``z1`` if it needs it.
+        trajectory: States of generated samples on a uniform grid, shape ``times batch *event``, for
+            the curvature of the learned paths.
+        repeats: Pairings that are timed.
+        generator: Source of the coupling's randomness.
+
+    Raises:
+        InvalidInputError: NaN, or shapes that do not belong together.
+
+    Example:
+        >>> draw = torch.Generator().manual_seed(0)
+        >>> z0, z1 = torch.randn(2, 64, 2, generator=draw).unbind()
+        >>> report = coupling(z0, z1, None, "ot")
+        >>> math.isclose(report.cost_after, report.cost_optimum), report.data_used
+        (True, 1.0)
+    """
+    check_rows(z0, name="z0")
+    check_rows(z1, name="z1")
+    check_label(label, z1.shape[0])
+    check_pair(z0, z1, label)
+    part = couplings.REGISTRY.resolve(coupling)
+    draw = generator if generator is not None else torch.Generator().manual_seed(0)
+    if part.needs_fit:
+        part.fit(z1, label, generator=draw)
+    pairing, milliseconds = _timed(part, z0, z1, label, draw, repeats)
+    plan = part.plan(z0, z1) if isinstance(part, HasPlan) and label is None else None
+    weight = pairing.weight
+    return CouplingReport(
+        name=repr(part),
+        num_rows=z1.shape[0],
+        cost_before=_cost(z0, z1, None),
+        cost_after=_cost(pairing.z0, pairing.z1, weight),
+        cost_optimum=_optimum(z0, z1, label),
+        data_used=_used(pairing.z1, z1),
+        noise_used=_used(pairing.z0, z0),
+        label_skew=_skew(pairing),
+        effective_share=1.0 if weight is None else _effective_share(weight),
+        plan_entropy=None if plan is None else plan.entropy,
+        marginal_error=None if plan is None else plan.marginal_error,
+        milliseconds=milliseconds,
+        curvature=None if trajectory is None else path_curvature(trajectory),
+    )
+
+
+def compare_couplings(
+    z0: Tensor,
+    z1: Tensor,
+    label: Tensor | None,
+    names: list[Any],
+    *,
+    generator: torch.Generator | None = None,
+) -> list[CouplingReport]:
+    """Measure several couplings on the same batch, in the order given."""
+    return [coupling(z0, z1, label, name, generator=generator) for name in names]
+
+
+def plot_comparison(reports: Sequence[CouplingReport]) -> Figure:
+    """Draw reports on the same batch side by side."""
+    from precond_gm.plotting.coupling import plot_couplings
+
+    return plot_couplings(
+        [report.name for report in reports],
+        cost=[report.cost_after for report in reports],
+        before=reports[0].cost_before,
+        optimum=reports[0].cost_optimum,
+        data_used=[report.data_used for report in reports],
+        noise_used=[report.noise_used for report in reports],
+        skew=[report.label_skew for report in reports],
+        milliseconds=[report.milliseconds for report in reports],
+    )
+
+
+def path_curvature(trajectory: Tensor) -> float:
+    r"""Return how far paths are from straight lines walked at constant speed: 0 for those.
+
+    .. math::
+        \frac{\mathrm{E} \int_0^1 \| \dot z_t - (z_1 - z_0) \|^2 dt}{\mathrm{E} \| z_1 - z_0 \|^2}
+
+    Args:
+        trajectory: States on a uniform grid of times, shape ``times batch *event``.
+
+    References:
+        2209.03003, eq. 6 (straightness).
+    """
+    states = trajectory.flatten(2).to(torch.float64)
+    chord = states[-1] - states[0]
+    velocity = (states[1:] - states[:-1]) * (states.shape[0] - 1)
+    return float((velocity - chord).square().sum(2).mean() / chord.square().sum(1).mean())
+
+
+def _timed(
+    part: couplings.AbstractCoupling,
+    z0: Tensor,
+    z1: Tensor,
+    label: Tensor | None,
+    generator: torch.Generator,
+    repeats: int,
+) -> tuple[Pairing, float]:
+    part.pair(z0, z1, label, generator=generator)  # imports and first allocations are not timed
+    times = []
+    for _ in range(max(1, repeats)):
+        start = time.perf_counter()
+        pairing = part.pair(z0, z1, label, generator=generator)
+        if z1.is_cuda:
+            torch.cuda.synchronize(z1.device)
+        times.append(time.perf_counter() - start)
+    return pairing, sorted(times)[len(times) // 2] * 1e3
+
+
+def _cost(z0: Tensor, z1: Tensor, weight: Tensor | None) -> float:
+    per_pair = (flatten(z0).double() - flatten(z1).double()).square().sum(1)
+    return float((per_pair if weight is None else per_pair * weight.double()).mean())
+
+
+def _optimum(z0: Tensor, z1: Tensor, label: Tensor | None) -> float:
+    from scipy.optimize import linear_sum_assignment
+
+    rows0, rows1 = flatten(z0).double().cpu(), flatten(z1).double().cpu()
+    groups = torch.zeros(len(rows1), dtype=torch.long) if label is None else label.cpu()
+    total = 0.0
+    for group in sorted(set(groups.tolist())):
+        mine0, mine1 = rows0[groups == group], rows1[groups == group]
+        order = linear_sum_assignment((-mine1 @ mine0.T).numpy())[1]
+        total += float((mine0[torch.from_numpy(order)] - mine1).square().sum())
+    return total / len(rows1)
+
+
+def _used(after: Tensor, before: Tensor) -> float:
+    return len(_distinct(after) & _distinct(before)) / len(_distinct(before))
+
+
+def _distinct(rows: Tensor) -> set[bytes]:
+    return {row.tobytes() for row in flatten(rows).double().cpu().numpy()}
+
+
+def _skew(pairing: Pairing) -> dict[int, float]:
+    """Compare ``n |mean|^2`` of each label's noise with its law under N(0, I), chi-squared."""
+    if pairing.label is None:
+        return {}
+    noise, weight = flatten(pairing.z0).double(), pairing.weight
+    dim, found = noise.shape[1], {}
+    for name in sorted(set(pairing.label.tolist())):
+        mine = pairing.label == name
+        w = torch.ones_like(noise[mine, 0]) if weight is None else weight[mine].double()
+        if float(w.sum()) == 0:
+            continue
+        mean = (w[:, None] * noise[mine]).sum(0) / w.sum()
+        rows = float(w.sum() ** 2 / w.square().sum())
+        found[int(name)] = (rows * float(mean.square().sum()) - dim) / math.sqrt(2 * dim)
+    return found
+
+
+def _effective_share(weight: Tensor) -> float:
+    weight = weight.double()
+    return float(weight.sum() ** 2 / weight.square().sum()) / weight.shape[0]
