@@ -50,7 +50,7 @@ class CouplingReport(AbstractReport):
         data_used: Share of the data rows that occur among the pairs.
         noise_used: Share of the noise rows that occur among the pairs.
         label_skew: For each label, by how many standard deviations the squared mean of its noise
-            exceeds that of N(0, I); independent noise stays below about 3.
+            exceeds that of N(0, I); noise that the label did not choose stays below about 3.
         effective_share: Effective share of the rows under the pairs' weights; 1 without weights.
         plan_entropy: Mean entropy of a data row's noise in nats, where there is a plan.
         marginal_error: Total variation of the plan's noise marginal, where there is a plan.
@@ -181,7 +181,7 @@ def coupling(
     plan = part.plan(z0, z1) if isinstance(part, HasPlan) and label is None else None
     weight = pairing.weight
     return CouplingReport(
-        name=repr(part),
+        name=_name(coupling),
         num_rows=z1.shape[0],
         cost_before=_cost(z0, z1, None),
         cost_after=_cost(pairing.z0, pairing.z1, weight),
@@ -243,6 +243,14 @@ def path_curvature(trajectory: Tensor) -> float:
     return float((velocity - chord).square().sum(2).mean() / chord.square().sum(1).mean())
 
 
+def _name(coupling: Any) -> str:
+    """Write a coupling as it was asked for, without its defaults."""
+    if isinstance(coupling, tuple):
+        name, options = coupling
+        return f"{name}({', '.join(f'{key}={value}' for key, value in options.items())})"
+    return coupling if isinstance(coupling, str) else repr(coupling)
+
+
 def _timed(
     part: couplings.AbstractCoupling,
     z0: Tensor,
@@ -301,8 +309,14 @@ def _skew(pairing: Pairing) -> dict[int, float]:
             continue
         mean = (w[:, None] * noise[mine]).sum(0) / w.sum()
         rows = float(w.sum() ** 2 / w.square().sum())
-        found[int(name)] = (rows * float(mean.square().sum()) - dim) / math.sqrt(2 * dim)
+        found[int(name)] = _normal_score(rows * float(mean.square().sum()), dim)
     return found
+
+
+def _normal_score(chi_squared: float, dim: int) -> float:
+    """Return the standard normal quantile of a chi-squared value (Wilson and Hilferty, 1931)."""
+    spread = 2 / (9 * dim)
+    return (math.cbrt(chi_squared / dim) - (1 - spread)) / math.sqrt(spread)
 
 
 def _effective_share(weight: Tensor) -> float:

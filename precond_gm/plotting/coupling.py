@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from precond_gm.plotting.style import GREY, colour, finish, new_figure
+from precond_gm.plotting.style import GREY, INK, colour, finish, new_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -44,17 +44,23 @@ def plot_couplings(
     _bars(axes[0, 0], names, cost, "{:.4g}")
     for value, style, text in ((before, "--", "as drawn"), (optimum, ":", "optimum")):
         axes[0, 0].axvline(value, color=GREY, linestyle=style, label=f"{text} {value:.4g}")
-    finish(axes[0, 0], "Mean squared distance of the pairs", "", "", legend=True)
+    finish(axes[0, 0], "Mean squared distance of the pairs", "", "")
+    _legend_below(axes[0, 0])
     height = 0.38
     for index, (rows, shares) in enumerate((("data", data_used), ("noise", noise_used))):
         at = np.arange(len(names)) + (index - 0.5) * height
-        axes[0, 1].barh(at, shares, height, color=colour(index), label=f"{rows} rows")
+        axes[0, 1].barh(at, shares, height, color=(INK, GREY)[index], label=f"{rows} rows")
     _names(axes[0, 1], names)
-    finish(axes[0, 1], "Share of rows among the pairs", "", "", legend=True)
-    _skew(axes[1, 0], names, skew)
+    finish(axes[0, 1], "Share of rows among the pairs", "", "")
+    _legend_below(axes[0, 1])
+    _skew(axes[1, 0], skew)
     _bars(axes[1, 1], names, milliseconds, "{:.2f} ms")
     finish(axes[1, 1], "Time of one pairing", "milliseconds", "")
     return figure
+
+
+def _legend_below(ax: Axes) -> None:
+    ax.legend(fontsize=8, frameon=False, loc="upper center", bbox_to_anchor=(0.5, -0.1), ncols=3)
 
 
 def _short(name: str) -> str:
@@ -74,16 +80,17 @@ def _names(ax: Axes, names: Sequence[str]) -> None:
     ax.invert_yaxis()
 
 
-def _skew(ax: Axes, names: Sequence[str], skew: Sequence[dict[int, float]]) -> None:
+def _skew(ax: Axes, skew: Sequence[dict[int, float]]) -> None:
     """Draw the skew of every label; the chance level is a band."""
     if not any(skew):
         ax.text(0.5, 0.5, "no labels", ha="center", transform=ax.transAxes, color=GREY)
         finish(ax, "Skew of the noise within labels", "", "")
         return
-    for index, (name, values) in enumerate(zip(names, skew, strict=True)):
+    for index, values in enumerate(skew):
         labels = sorted(values)
         heights = [values[label] for label in labels]
-        ax.plot(labels, heights, "o-", markersize=4, color=colour(index), label=name)
+        ax.plot(labels, heights, "o-", markersize=4, color=colour(index))
     ax.axhspan(-3, 3, color=GREY, alpha=0.2, label="chance")
     ax.set_yscale("symlog", linthresh=3)
-    finish(ax, "Skew of the noise within labels", "label", "standard deviations", legend=True)
+    finish(ax, "Skew of the noise within labels (colours as above)", "label", "deviations")
+    ax.legend(fontsize=8, frameon=False, loc="lower right")

@@ -11,7 +11,17 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["COLOURS", "DIVERGING", "GREY", "SEQUENTIAL", "array", "colour", "finish", "new_figure"]
+__all__ = [
+    "COLOURS",
+    "DIVERGING",
+    "GREY",
+    "INK",
+    "SEQUENTIAL",
+    "array",
+    "colour",
+    "finish",
+    "new_figure",
+]
 
 # Okabe and Ito (2008), reordered so that the first ones differ most in lightness as well.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8C6D1F", "#000000")
