@@ -10,7 +10,7 @@ from precond_gm.errors import DataError, TrackingError
 if TYPE_CHECKING:
     from precond_gm.data import Prepared
     from precond_gm.flow import PreconditionedFlow
-    from precond_gm.values import Scaling
+    from precond_gm.models.units import Units
 
 __all__ = ["find_flow", "read_data", "variant_parts"]
 
@@ -29,8 +29,8 @@ def variant_parts(text: str) -> dict[str, Any]:
     return dict(Variant.read(text).parts)
 
 
-def find_flow(run: str, tracking_uri: str | None) -> tuple[PreconditionedFlow, Scaling | None]:
-    """Load a flow and its scaling from a run's folder, a ``flow.pt``, or an MLflow run.
+def find_flow(run: str, tracking_uri: str | None) -> tuple[PreconditionedFlow, Units | None]:
+    """Load a flow and its units from a run's folder, a ``flow.pt``, or an MLflow run.
 
     Raises:
         DataError: Neither; or a folder of a job, in which one run has to be chosen.
@@ -52,12 +52,11 @@ def find_flow(run: str, tracking_uri: str | None) -> tuple[PreconditionedFlow, S
         raise DataError(f"{run!r} is neither a folder nor an MLflow run: {error}") from error
 
 
-def _loaded(path: Path) -> tuple[PreconditionedFlow, Scaling | None]:
+def _loaded(path: Path) -> tuple[PreconditionedFlow, Units | None]:
     from precond_gm.checkpoint import load, read_state
-    from precond_gm.values import Scaling
 
-    beside = path.with_name("scaling.pt")
-    scaling = None
+    beside = path.with_name("units.pt")
+    units = None
     if beside.exists():
-        scaling = Scaling.from_dict(read_state(beside, "precond_gm.scaling"))
-    return load(path), scaling
+        units = Units.from_dict(read_state(beside, "precond_gm.units"))
+    return load(path), units

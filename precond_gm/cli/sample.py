@@ -53,7 +53,7 @@ def sample(
 
     from precond_gm.plotting.samples import plot_rows
 
-    flow, scaling = find_flow(run, tracking_uri)
+    flow, units = find_flow(run, tracking_uri)
     if torch.cuda.is_available():
         flow = flow.to("cuda")
     generator = torch.Generator().manual_seed(seed)
@@ -61,7 +61,8 @@ def sample(
         count, label, steps=steps, solver=solver, generator=generator, progress=not as_json
     )
     x = drawn.x.cpu()
-    raw = (x if scaling is None else scaling.undo(x)).numpy()
+    raw = (x if units is None else units.undo(x)).numpy()
+    shown_x = (x if units is None else units.decode(x)).numpy()
     arrays: dict[str, Any] = {"x": raw}
     if drawn.label is not None:
         arrays["label"] = drawn.label.cpu().numpy()
@@ -71,7 +72,7 @@ def sample(
     if image is not None:
         names = [str(i) for i in range(flow.num_labels or 0)] if label is None else []
         shown = arrays.get("label") if label is None else None
-        plot_rows({f"{count} samples": (x.numpy(), shown)}, names).savefig(image, dpi=150)
+        plot_rows({f"{count} samples": (shown_x, shown)}, names).savefig(image, dpi=150)
     said = {
         "rows": count,
         "shape": list(raw.shape[1:]),

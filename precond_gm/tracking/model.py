@@ -6,18 +6,21 @@ import tempfile
 import warnings
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from precond_gm.flow import PreconditionedFlow
+    from precond_gm.models.units import Units
 
-__all__ = ["log_flow"]
+__all__ = ["UNITS_FORMAT", "log_flow"]
+
+UNITS_FORMAT = "precond_gm.units"
 
 _CODE = Path(__file__).with_name("pyfunc.py")
 
 
 def log_flow(
-    flow: PreconditionedFlow, uri: str, run_id: str, scaling: Any, registered_name: str
+    flow: PreconditionedFlow, uri: str, run_id: str, units: Units | None, registered_name: str
 ) -> str:
     """Log a flow to a run and return the model's address, for ``mlflow.pyfunc.load_model``.
 
@@ -28,7 +31,7 @@ def log_flow(
         flow: The flow; its network must be one of the package's.
         uri: Tracking store.
         run_id: Of the run.
-        scaling: Back to the units of the file, or None.
+        units: Back to the units of the file, or None.
         registered_name: Name in the registry; empty for none.
     """
     import mlflow
@@ -53,10 +56,10 @@ def log_flow(
     with tempfile.TemporaryDirectory() as folder:
         artifacts = {"flow": str(Path(folder) / "flow.pt")}
         save(flow, artifacts["flow"])
-        if scaling is not None:
-            artifacts["scaling"] = str(Path(folder) / "scaling.pt")
-            state = {"format": "precond_gm.scaling", "version": 1, **scaling.to_dict()}
-            write_state(state, artifacts["scaling"])
+        if units is not None:
+            artifacts["units"] = str(Path(folder) / "units.pt")
+            state = {"format": UNITS_FORMAT, "version": 1, **units.to_dict()}
+            write_state(state, artifacts["units"])
         mlflow.set_tracking_uri(uri)
         try:
             with (

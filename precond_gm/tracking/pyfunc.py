@@ -10,19 +10,19 @@ from mlflow.models import set_model
 from mlflow.pyfunc import PythonModel
 
 from precond_gm.checkpoint import load, read_state
-from precond_gm.values import Scaling
+from precond_gm.models.units import Units
 
 
 class FlowModel(PythonModel):  # type: ignore[misc]
-    """Samples for labels; with one feature less per row there is nothing to predict from."""
+    """Samples for labels; the input says which, and how many."""
 
     def load_context(self, context: Any) -> None:
-        """Load flow and scaling; both files hold tensors and plain values only."""
+        """Load flow and units; both files hold tensors and plain values only."""
         self.flow = load(context.artifacts["flow"])
-        self.scaling: Scaling | None = None
-        if "scaling" in context.artifacts:
-            state = read_state(context.artifacts["scaling"], "precond_gm.scaling")
-            self.scaling = Scaling.from_dict(state)
+        self.units: Units | None = None
+        if "units" in context.artifacts:
+            state = read_state(context.artifacts["units"], "precond_gm.units")
+            self.units = Units.from_dict(state)
 
     # Without annotations, since MLflow would make a schema of them in place of the signature.
     def predict(self, context, model_input, params=None):  # type: ignore[no-untyped-def]
@@ -40,7 +40,7 @@ class FlowModel(PythonModel):  # type: ignore[misc]
             solver=settings.get("solver") or None,
             generator=generator,
         )
-        x = samples.x if self.scaling is None else self.scaling.undo(samples.x)
+        x = samples.x if self.units is None else self.units.undo(samples.x)
         return x.numpy()
 
 

@@ -100,7 +100,7 @@ def download(run_id: str, artifact: str, folder: Path, uri: str) -> Path:
 
 
 def download_model(run_id: str, tracking_uri: str | None = None) -> Path:
-    """Download the flow that a run logged; the folder holds ``flow.pt`` and ``scaling.pt``.
+    """Download the flow that a run logged; the folder holds ``flow.pt`` and ``units.pt``.
 
     Raises:
         TrackingError: No such run, or it has logged no flow.

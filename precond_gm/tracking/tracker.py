@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
     from precond_gm.flow import PreconditionedFlow
+    from precond_gm.models.units import Units
 
 __all__ = ["MlflowTracker"]
 
@@ -163,7 +164,7 @@ class MlflowTracker:
         self._try(lambda: self.client.log_artifact(self.run_id, str(path), folder or None))
 
     def log_model(
-        self, flow: PreconditionedFlow, *, scaling: Any = None, registered_name: str = ""
+        self, flow: PreconditionedFlow, *, units: Units | None = None, registered_name: str = ""
     ) -> str | None:
         """Log the flow as a model that ``mlflow.pyfunc.load_model`` opens; return its address."""
         from precond_gm.tracking.model import log_flow
@@ -171,7 +172,7 @@ class MlflowTracker:
         found: list[str] = []
         self._try(
             lambda: found.append(
-                log_flow(flow, self.tracking_uri, self.run_id, scaling, registered_name)
+                log_flow(flow, self.tracking_uri, self.run_id, units, registered_name)
             )
         )
         return found[0] if found else None

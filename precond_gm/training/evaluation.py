@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -22,6 +22,8 @@ from precond_gm.values.report import plain
 
 __all__ = ["curves_of", "evaluate", "some_rows"]
 
+Decode = Callable[[Tensor], Tensor]
+
 _SAMPLES = 5  # stream of a run's seed
 _TIMES = 41
 _SHOWN_PER_LABEL, _SHOWN = 5, 600
@@ -39,6 +41,7 @@ def evaluate(
     steps: int,
     fit: Mapping[str, Any],
     run_id: str | None = None,
+    decode: Decode = lambda x: x,
 ) -> RunResult:
     """Return everything that the report needs to know of a run.
 
@@ -60,7 +63,7 @@ def evaluate(
     }
     if history.validation:
         metrics["loss/validation/last"] = history.validation[-1][1]
-    shown, label = some_rows(Batch(drawn[most].x.cpu(), _cpu(drawn[most].label)))
+    shown, label = some_rows(Batch(drawn[most].x.cpu(), _cpu(drawn[most].label)), decode)
     return RunResult(
         variant=variant,
         seed=seed,
@@ -77,18 +80,26 @@ def evaluate(
     )
 
 
-def some_rows(part: Batch) -> tuple[NDArray[np.float32], NDArray[np.int64] | None]:
-    """Return rows to show: some of each label for images, more for clouds of points."""
-    x = part.x
-    if part.label is None or x.ndim < 4:
-        label = None if part.label is None else part.label[:_SHOWN].numpy()
-        return x[:_SHOWN].numpy().astype(np.float32), label
-    chosen = [
-        torch.nonzero(part.label == value).flatten()[:_SHOWN_PER_LABEL]
-        for value in torch.unique(part.label).tolist()
-    ]
-    index = torch.cat(chosen)
-    return x[index].numpy().astype(np.float32), part.label[index].numpy()
+def some_rows(
+    part: Batch, decode: Decode = lambda x: x
+) -> tuple[NDArray[np.float32], NDArray[np.int64] | None]:
+    """Return rows to show: some of each label for images, more for clouds of points.
+
+    Args:
+        part: Rows.
+        decode: From codes to rows, for latent training.
+    """
+    index = torch.arange(min(_SHOWN, part.x.shape[0]))
+    is_image = decode(part.x[:1]).ndim == 4
+    if part.label is not None and is_image:
+        chosen = [
+            torch.nonzero(part.label == value).flatten()[:_SHOWN_PER_LABEL]
+            for value in torch.unique(part.label).tolist()
+        ]
+        index = torch.cat(chosen)
+    x = decode(part.x[index])
+    label = None if part.label is None else part.label[index].numpy()
+    return x.numpy().astype(np.float32), label
 
 
 def _conditioning(flow: PreconditionedFlow, data: Prepared) -> ConditioningReport:

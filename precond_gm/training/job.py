@@ -16,11 +16,13 @@ import torch
 from precond_gm import preconditioners
 from precond_gm.data import Prepared, ReadOptions, ScaleKind, prepare, read
 from precond_gm.errors import ConfigError
+from precond_gm.models.units import Units
 from precond_gm.tracking import MlflowTracker
 from precond_gm.training.budget import steps_of
 from precond_gm.training.build import build_flow
 from precond_gm.training.engine import make_engine
 from precond_gm.training.evaluation import some_rows
+from precond_gm.training.latent import encoded
 from precond_gm.training.progress import Silent
 from precond_gm.training.reading import find_recipe, recipe_of, save_recipe
 from precond_gm.training.recipe import Recipe
@@ -79,6 +81,7 @@ class Job:
         self._check_same_recipe()
         store = folder / f"rows-{self.engine.process_index}.npy" if recipe.stream else None
         self.data = load_data(recipe, store)
+        self.units = Units(self.data.scaling)
         for variant in recipe.variants:
             build_flow(recipe, variant, self.data, 0)
         self.known: dict[str, str] = _read(folder / TRACKING)
@@ -111,7 +114,8 @@ class Job:
 
     def run(self) -> Comparison:
         """Run what is not finished yet and return the comparison."""
-        start, data = time.perf_counter(), self.data
+        start = time.perf_counter()
+        data = self._data()
         self.progress.say(_described(data))
         results: list[RunResult] = []
         total = self.recipe.seeds * len(self.recipe.variants)
@@ -127,13 +131,22 @@ class Job:
         results.sort(key=lambda result: (names.index(result.variant), result.seed))
         return self._compared(data, results, time.perf_counter() - start)
 
+    def _data(self) -> Prepared:
+        """Return the rows, or their codes where training is latent."""
+        if not self.recipe.latent:
+            return self.data
+        with self.engine.main_process_first():
+            data, net = encoded(self.data, self.recipe, self.folder, self.engine.device)
+        self.units = Units(data.scaling, net)
+        return data
+
     def _planned(self, variant: Any, seed: int, data: Prepared) -> Run:
         folder = self.folder / variant.slug / f"seed-{seed}"
         extra = 0
         if self.recipe.match == "parameters":
             sizes = {v.name: _map_size(v, data) for v in self.recipe.variants}
             extra = max(sizes.values()) - sizes[variant.name]
-        return Run(variant, seed, self.recipe, data, folder, self.engine, extra)
+        return Run(variant, seed, self.recipe, data, folder, self.engine, self.units, extra)
 
     def _run(self, run: Run, fit: dict[str, Any], steps: int) -> RunResult:
         if run.is_finished:
@@ -162,14 +175,12 @@ class Job:
                 child.log_metrics(result.metrics, loop.step)
                 child.log_file(run.folder / RESULT)
                 child.log_file(run.folder / "samples.npz")
-                child.log_model(
-                    flow, scaling=run.data.scaling, registered_name=self.recipe.register
-                )
+                child.log_model(flow, units=self.units, registered_name=self.recipe.register)
             self.engine.wait_for_everyone()
         return result
 
     def _compared(self, data: Prepared, results: list[RunResult], seconds: float) -> Comparison:
-        real, label = some_rows(data.test)
+        real, label = some_rows(data.test, self.units.decode)
         parts = {"train": data.train, "validation": data.validation, "test": data.test}
         comparison = Comparison(
             name=self.recipe.name,

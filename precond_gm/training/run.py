@@ -14,8 +14,10 @@ from precond_gm.checkpoint import load, save, write_state
 from precond_gm.data import Prepared
 from precond_gm.data.preparation import allocate
 from precond_gm.flow import PreconditionedFlow
+from precond_gm.models.units import Units
 from precond_gm.numerics.rows import batches
 from precond_gm.tracking import MlflowTracker
+from precond_gm.tracking.model import UNITS_FORMAT
 from precond_gm.training.build import build_flow, widened
 from precond_gm.training.evaluation import evaluate
 from precond_gm.training.loop import BEST, Loop
@@ -29,7 +31,7 @@ from precond_gm.values.report import plain
 
 __all__ = ["START", "Run"]
 
-START, FIT, FLOW, SCALING = "start.pt", "fit.json", "flow.pt", "scaling.pt"
+START, FIT, FLOW, UNITS = "start.pt", "fit.json", "flow.pt", "units.pt"
 _FIT = 4  # stream of a run's seed
 
 
@@ -44,6 +46,7 @@ class Run:
         data: Rows.
         folder: Where its stages are kept.
         engine: An Accelerator.
+        units: The way back to rows of the file.
         extra_parameters: Parameters that matching adds to the network.
     """
 
@@ -53,6 +56,7 @@ class Run:
     data: Prepared
     folder: Path
     engine: Any
+    units: Units
     extra_parameters: int = 0
 
     @property
@@ -95,8 +99,8 @@ class Run:
         if self.engine.is_main_process:
             save(averaged, self.folder / FLOW)
             write_state(
-                {"format": "precond_gm.scaling", "version": 1, **self.data.scaling.to_dict()},
-                self.folder / SCALING,
+                {"format": UNITS_FORMAT, "version": 1, **self.units.to_dict()},
+                self.folder / UNITS,
             )
         return averaged, loop
 
@@ -114,6 +118,7 @@ class Run:
             steps=loop.step,
             fit=fit,
             run_id=run_id,
+            decode=self.units.decode,
         )
         result.save(self.folder)
         return result

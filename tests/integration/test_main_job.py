@@ -14,6 +14,7 @@ import torch
 from click.testing import CliRunner, Result
 
 from precond_gm.cli import main
+from precond_gm.models.units import Units
 from precond_gm.training.engine import make_engine
 from precond_gm.training.job import Job, load_data
 from precond_gm.training.progress import Silent
@@ -161,7 +162,7 @@ def train_with_stops(folder: Path, stops: Sequence[int], overrides: Sequence[str
     recipe = recipe_of(values)
     data, engine = load_data(recipe), make_engine(recipe)
     for stop in [*stops, None]:
-        run = Run(recipe.variants[0], 0, recipe, data, folder, engine)
+        run = Run(recipe.variants[0], 0, recipe, data, folder, engine, Units(data.scaling))
         run.fit()
 
         class Stopping(Silent):

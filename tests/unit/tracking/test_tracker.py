@@ -160,6 +160,7 @@ def test_a_model_from_code_gives_samples(uri: str) -> None:
     import numpy as np
 
     import precond_gm as pg
+    from precond_gm.models.units import Units
     from precond_gm.values import Scaling
 
     flow = pg.wrap(pg.models.MLP(2, num_labels=3, width=8), num_labels=3)
@@ -167,7 +168,7 @@ def test_a_model_from_code_gives_samples(uri: str) -> None:
     flow.fit_preconditioner(x, label)
     scaling = Scaling(torch.tensor([1.0, 2.0]), torch.tensor([2.0, 3.0]))
     with MlflowTracker("shared", tracking_uri=uri) as tracker:
-        address = tracker.log_model(flow, scaling=scaling)
+        address = tracker.log_model(flow, units=Units(scaling))
     assert address is not None
     assert tracker.client.get_run(tracker.run_id).info.status == "FINISHED"
     before = mlflow.get_tracking_uri()
