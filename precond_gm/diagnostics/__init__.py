@@ -1,5 +1,6 @@
 """What holds training and sampling back, measured: each function returns a frozen report."""
 
+from precond_gm.diagnostics.advice import AdviceReport, advise
 from precond_gm.diagnostics.alignment import AlignmentReport, alignment, alignment_table
 from precond_gm.diagnostics.assumptions import AssumptionsReport, assumptions
 from precond_gm.diagnostics.binary import BinaryReport, binary
@@ -26,6 +27,7 @@ from precond_gm.diagnostics.step_size import (
 from precond_gm.diagnostics.underfit import UnderfitReport, underfit
 
 __all__ = [
+    "AdviceReport",
     "AlignmentReport",
     "AssumptionsReport",
     "BinaryReport",
@@ -43,6 +45,7 @@ __all__ = [
     "StepSizeComparison",
     "StepSizeReport",
     "UnderfitReport",
+    "advise",
     "alignment",
     "alignment_table",
     "assumptions",
