@@ -1,0 +1,118 @@
+"""What the studies of objectives share: a table that can be continued, and intervals over seeds."""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import math
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import scipy.stats
+import torch
+from torch import Tensor
+from tqdm import trange
+
+import precond_gm as pg
+
+RESULTS = Path(__file__).resolve().parents[1] / "results"
+FIELDS = ("case", "seed", "steps", "metric", "at", "value")
+
+
+class Table:
+    """Long table of numbers in ``benchmarks/results``; a run that is in it is not run again.
+
+    Args:
+        name: Name of the file without suffix.
+        steps: Training steps; rows of other budgets are dropped.
+    """
+
+    def __init__(self, name: str, steps: int) -> None:
+        self.path = RESULTS / f"{name}.csv"
+        self.steps = steps
+        self.rows: list[dict[str, str]] = []
+        if self.path.is_file():
+            with self.path.open(newline="") as file:
+                self.rows = [row for row in csv.DictReader(file) if int(row["steps"]) == steps]
+
+    def has(self, case: str, seed: int) -> bool:
+        """Whether this run is in the table."""
+        return any(row["case"] == case and int(row["seed"]) == seed for row in self.rows)
+
+    def add(self, case: str, seed: int, numbers: Iterable[tuple[str, float, float]]) -> None:
+        """Add the numbers of a run, ``(metric, at, value)``, and write the file."""
+        for metric, at, value in numbers:
+            row = (case, seed, self.steps, metric, f"{at:.6g}", f"{value:.6g}")
+            self.rows.append(dict(zip(FIELDS, map(str, row), strict=True)))
+        self.path.parent.mkdir(exist_ok=True)
+        with self.path.open("w", newline="") as file:
+            writer = csv.DictWriter(file, FIELDS, lineterminator="\n")
+            writer.writeheader()
+            writer.writerows(self.rows)
+
+    def series(self, case: str, metric: str) -> tuple[list[float], list[tuple[float, float]]]:
+        """Return where a metric was taken, and its ``(mean, half width)`` over seeds there."""
+        found: dict[float, list[float]] = defaultdict(list)
+        for row in self.rows:
+            if row["case"] == case and row["metric"] == metric:
+                found[float(row["at"])].append(float(row["value"]))
+        places = sorted(found)
+        return places, [interval(found[at]) for at in places]
+
+    def print(self, cases: Sequence[str], metrics: Sequence[str]) -> None:
+        """Print mean and 95 % half width over seeds of metrics taken at one place."""
+        width = max(map(len, cases))
+        print(" " * width, *(f"{metric:>24}" for metric in metrics))
+        for case in cases:
+            cells = []
+            for metric in metrics:
+                _, values = self.series(case, metric)
+                cells.append(f"{values[0][0]:.4g} +- {values[0][1]:.2g}" if values else "-")
+            print(f"{case:<{width}}", *(f"{cell:>24}" for cell in cells))
+
+
+def interval(values: Sequence[float]) -> tuple[float, float]:
+    """Return mean and half width of the 95 % t-interval; infinite for one value."""
+    v = torch.tensor(values, dtype=torch.float64)
+    if len(values) < 2:
+        return float(v.mean()), math.inf
+    factor = scipy.stats.t.ppf(0.975, len(values) - 1)
+    return float(v.mean()), float(factor * v.std() / math.sqrt(len(values)))
+
+
+def options(
+    description: str | None, *, steps: int, seeds: int, data: str | None = None
+) -> argparse.Namespace:
+    """Read ``--steps``, ``--seeds``, ``--out`` and, where a study needs a data set, ``--data``."""
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("--steps", type=int, default=steps, help="training steps of each run")
+    parser.add_argument("--seeds", type=int, default=seeds, help="number of seeds")
+    parser.add_argument("--out", type=Path, default=Path("runs"), help="folder of the figures")
+    if data is not None:
+        default = Path("../shared/data") / data
+        parser.add_argument("--data", type=Path, default=default, help="folder of the data set")
+    return parser.parse_args()
+
+
+def train(
+    flow: pg.PreconditionedFlow,
+    data: Tensor,
+    steps: int,
+    *,
+    size: int,
+    generator: torch.Generator,
+    name: str,
+    learning_rate: float = 1e-3,
+) -> Tensor:
+    """Train with Adam and return the norm of the gradient at every step."""
+    parameters = [p for p in flow.parameters() if p.requires_grad]
+    optimiser = torch.optim.Adam(parameters, lr=learning_rate)
+    norms = []
+    for _ in trange(steps, desc=name, leave=False, mininterval=5):
+        rows = torch.randint(data.shape[0], (size,), generator=generator)
+        optimiser.zero_grad()
+        flow.loss(data[rows], preconditioned=True, generator=generator).total.backward()
+        norms.append(torch.nn.utils.get_total_norm([p.grad for p in parameters]))
+        optimiser.step()
+    return torch.stack(norms)
