@@ -104,8 +104,7 @@ def _check_hole(log_value: Tensor, t: Tensor, name: str) -> None:
 
 
 def _check_singular(objective: Objective, implied: ImpliedWeight, strict: bool) -> None:
-    if implied.is_aligned:
-        return
+    """Warn of an effective weight ``implied(t) w(t)`` without a bound, and name its cause."""
     coefficients = implied.path.coefficients
     effective = behaviour(
         lambda t: (implied(t) * objective.weight(t, coefficients(t)).detach()).log()
@@ -113,12 +112,19 @@ def _check_singular(objective: Objective, implied: ImpliedWeight, strict: bool) 
     if effective.is_bounded:
         return
     have, want = implied.prediction.value, implied.loss_space.value
-    _singular(
-        f"{have}-prediction with {want}-loss on {implied.path!r} multiplies the error of {have} by "
-        f"{implied.formula}, which is unbounded. The aligned alternative is "
-        f"prediction={have!r}, loss_space={have!r}; a weight that cancels the growth also works.",
-        strict,
-    )
+    if implied.ends.is_bounded:
+        text = (
+            f"the weight {objective.weight!r} on {have}-prediction with {want}-loss is unbounded "
+            f"in t. Bound it: 'inverse-remaining' has eps and clamp, 'min-snr' a largest value."
+        )
+    else:
+        text = (
+            f"{have}-prediction with {want}-loss on {implied.path!r} multiplies the error of "
+            f"{have} by {implied.formula}, which is unbounded. The aligned alternative is "
+            f"prediction={have!r}, loss_space={have!r}; a weight that cancels the growth also "
+            f"works."
+        )
+    _singular(text, strict)
 
 
 def _check_target(objective: Objective, implied: ImpliedWeight, strict: bool) -> None:
@@ -137,8 +143,8 @@ def _check_target(objective: Objective, implied: ImpliedWeight, strict: bool) ->
         )
     )
     is_cut = have is path.kind and path.t_max < 1
-    at_zero = power.at_zero + emphasis.at_zero <= -1
-    at_one = power.at_one + emphasis.at_one <= -1 and not is_cut
+    at_zero = power.at_zero < 0 and power.at_zero + emphasis.at_zero <= -1
+    at_one = power.at_one < 0 and power.at_one + emphasis.at_one <= -1 and not is_cut
     if not (at_zero or at_one):
         return
     default = path.default_prediction.value

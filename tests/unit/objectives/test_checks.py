@@ -82,6 +82,7 @@ def test_huber_is_said_to_be_no_bregman_divergence() -> None:
         compose(LinearPath(), divergence="huber")
 
 
+@pytest.mark.filterwarnings("ignore::precond_gm.errors.ObjectiveWarning")
 def test_the_same_emphasis_twice_is_noticed() -> None:
     """Oracle: a weight that is the density of the law, and one that is the implied weight."""
     beta = ("beta", {"a": 2.0, "b": 1.0})
@@ -155,3 +156,10 @@ def test_values_are_checked_on_the_first_batch_only() -> None:
         objective(path.sample(Pairing(noise, outside), t, target=objective.loss_space), noise)
     objective(path.sample(Pairing(noise, bits), t, target=objective.loss_space), noise)
     objective(path.sample(Pairing(noise, outside), t, target=objective.loss_space), noise)
+
+
+@pytest.mark.parametrize("weight", ["snr", "edm", ("inverse-remaining", {"eps": 0.0})])
+def test_an_unbounded_weight_is_named_even_where_the_cell_is_aligned(weight) -> None:
+    """Oracle: each grows like 1/(1-t)^2 at data, with x1-prediction and x1-loss."""
+    with pytest.raises(IncompatiblePartsError, match=r"is unbounded in t\. Bound it"):
+        compose(LinearPath(), prediction="x1", weight=weight, strict=True)

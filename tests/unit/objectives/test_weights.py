@@ -47,7 +47,8 @@ def test_inverse_remaining_on_an_x1_loss_is_the_velocity_loss() -> None:
     g = torch.Generator().manual_seed(0)
     z0, z1, guess = torch.randn(3, 19, 4, generator=g, dtype=torch.float64)
     path, pair = LinearPath(), Pairing(z0, z1)
-    own = compose(path, prediction="x1", weight=("inverse-remaining", {"eps": 0.0}))
+    with pytest.warns(UserWarning, match="Bound it"):
+        own = compose(path, prediction="x1", weight=("inverse-remaining", {"eps": 0.0}))
     with pytest.warns(UserWarning, match="unbounded"):
         velocity = compose(path, prediction="x1", loss_space="velocity")
     a = own(path.sample(pair, T, target=own.loss_space), guess)
