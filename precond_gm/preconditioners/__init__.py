@@ -6,6 +6,7 @@ from precond_gm.preconditioners.affine import AbstractAffine
 from precond_gm.preconditioners.base import AbstractPreconditioner, FitReport
 from precond_gm.preconditioners.bounded import AffineRange, Logit
 from precond_gm.preconditioners.chain import Chain
+from precond_gm.preconditioners.composite import AbstractComposite
 from precond_gm.preconditioners.flows import AbstractFlow
 from precond_gm.preconditioners.hierarchical import Hierarchical
 from precond_gm.preconditioners.identity import Identity
@@ -19,6 +20,7 @@ from precond_gm.registry import Registry
 __all__ = [
     "REGISTRY",
     "AbstractAffine",
+    "AbstractComposite",
     "AbstractFlow",
     "AbstractPreconditioner",
     "AffineRange",

@@ -2,27 +2,24 @@
 
 from __future__ import annotations
 
-import dataclasses
 from typing import Any, final
 
 import torch
 from torch import Tensor
 
-from precond_gm.numerics.rows import RowsLike
 from precond_gm.numerics.sketch import Sketch
 from precond_gm.preconditioners.affine import AbstractAffine
-from precond_gm.preconditioners.base import AbstractPreconditioner, FitReport
 from precond_gm.preconditioners.chain import Chain
+from precond_gm.preconditioners.composite import AbstractComposite
 from precond_gm.preconditioners.gathering import Gathered, merged
 from precond_gm.preconditioners.leading import Leading
 from precond_gm.preconditioners.standardize import Standardize
-from precond_gm.values import InverseKind, Transformed
 
 __all__ = ["LowRank"]
 
 
 @final
-class LowRank(AbstractPreconditioner):
+class LowRank(AbstractComposite):
     r"""Standardise features, then whiten their leading directions, for each label.
 
     The covariance is taken to be ``D^(1/2) (s^2 I + V (Lambda - s^2) V^T) D^(1/2)``, with D the
@@ -50,44 +47,13 @@ class LowRank(AbstractPreconditioner):
         True
     """
 
-    inverse_kind = InverseKind.CLOSED_FORM
     tolerance = 1e-5
 
     def __init__(self, rank: int = 64, shared: bool = False, floor: float = 1e-10) -> None:
-        super().__init__()
+        super().__init__(Chain([Standardize(shared, floor), _Directions(rank, shared)]))
         self.rank = rank
         self.shared = shared
         self.floor = floor
-        self.chain = Chain([Standardize(shared, floor), _Directions(rank, shared)])
-
-    def fit(
-        self,
-        x: RowsLike,
-        label: Tensor | None = None,
-        *,
-        num_labels: int | None = None,
-        max_steps: int | None = None,
-        generator: torch.Generator | None = None,
-    ) -> FitReport:
-        """Fit in two passes over the rows: variances, then directions."""
-        report = self.chain.fit(x, label, num_labels=num_labels, generator=generator)
-        self.event_shape, self.num_labels = self.chain.event_shape, self.chain.num_labels
-        return dataclasses.replace(report, name=type(self).__name__)
-
-    def build(self, event_shape: tuple[int, ...], num_labels: int | None) -> None:
-        """Allocate every tensor that ``fit`` fills."""
-        self.chain.build(event_shape, num_labels)
-        self.event_shape, self.num_labels = self.chain.event_shape, self.chain.num_labels
-
-    def forward(self, x: Tensor, label: Tensor | None = None) -> Transformed:
-        """Map data to preconditioned coordinates."""
-        self.require(x, label)
-        return self.chain(x, label)
-
-    def inverse(self, z: Tensor, label: Tensor | None = None) -> Transformed:
-        """Map preconditioned coordinates back to data."""
-        self.require(z, label)
-        return self.chain.inverse(z, label)
 
 
 class _Directions(AbstractAffine[Sketch]):
