@@ -21,6 +21,7 @@ __all__ = [
     "SingularCellWarning",
     "TrackingError",
     "UnknownNameError",
+    "WorkerError",
 ]
 
 
@@ -66,6 +67,10 @@ class CheckpointError(PrecondError, RuntimeError):
 
 class PluginError(PrecondError, RuntimeError):
     """An entry point is broken, or two distributions claim the same name."""
+
+
+class WorkerError(PrecondError, RuntimeError):
+    """A worker process died; the message says what it was doing and what to change."""
 
 
 class TrackingError(PrecondError, ConnectionError):

@@ -1,6 +1,8 @@
 """Couplings: the joint law of (noise, data) given the label."""
 
+from precond_gm.couplings.ahead import PairsAhead
 from precond_gm.couplings.base import AbstractCoupling
+from precond_gm.couplings.gathered import Gathered
 from precond_gm.couplings.gibbs import GibbsWeighted
 from precond_gm.couplings.independent import Independent
 from precond_gm.couplings.plan import HasPlan, Plan
@@ -10,9 +12,11 @@ from precond_gm.registry import Registry
 __all__ = [
     "REGISTRY",
     "AbstractCoupling",
+    "Gathered",
     "GibbsWeighted",
     "HasPlan",
     "Independent",
+    "PairsAhead",
     "Plan",
     "WithinLabel",
     "pair_within_label",

@@ -1,0 +1,164 @@
+"""Pairs made ahead of time, in the workers of PyTorch's own DataLoader.
+
+While the network trains on one batch, workers pair the next ones, so that an exact coupling costs
+the training step nothing as long as there are cores for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from precond_gm.couplings.base import AbstractCoupling
+from precond_gm.errors import InvalidInputError, WorkerError
+from precond_gm.numerics.noise import standard_normal
+from precond_gm.values import Pairing
+
+__all__ = ["PairsAhead"]
+
+
+@dataclass
+class PairsAhead:
+    """One epoch of pairs after another: iterate over it for batches that ``flow.loss`` takes.
+
+    Every epoch shuffles the rows; what is left after the last full OT batch is not used in that
+    epoch. Noise, shuffle and pairing come from ``(seed, epoch, batch)`` alone, so any number of
+    workers gives the same pairs, and an interrupted epoch is resumed by setting ``epoch``.
+
+    Args:
+        z1: Data in preconditioned coordinates (``flow.precondition``), on the CPU.
+        label: Integer labels, or None.
+        coupling: Pairs the rows; fitted already, if it needs it.
+        batch_size: Rows of a training batch on this rank.
+        ot_batch: Rows that are paired at once, a multiple of ``batch_size``; the same by default. A
+            larger one has less bias and costs no memory of the network's.
+        seed: Seed of everything random.
+        num_workers: Worker processes; 0 pairs in this process.
+        rank: Rank of this process among those that share an epoch.
+        world_size: How many share it. Each takes other rows of the same shuffle.
+        gather: Whether the OT batches of all ranks are paired as one. Every rank pairs them (in its
+            workers, without communication) and keeps its part, so two ranks give the pairs of one
+            with twice the batch.
+        pin_memory: Whether to pin batches for an asynchronous copy to a GPU.
+        epoch: Number of the next epoch.
+
+    Raises:
+        InvalidInputError: Sizes that do not fit together.
+        WorkerError: A worker died (while iterating).
+
+    Example:
+        >>> from precond_gm.couplings import Independent
+        >>> pairs = PairsAhead(torch.zeros(10, 2), None, Independent(), batch_size=2, ot_batch=4)
+        >>> [batch.z1.shape[0] for batch in pairs]
+        [2, 2, 2, 2]
+    """
+
+    z1: Tensor
+    label: Tensor | None
+    coupling: AbstractCoupling
+    batch_size: int
+    ot_batch: int | None = None
+    seed: int = 0
+    num_workers: int = 0
+    rank: int = 0
+    world_size: int = 1
+    gather: bool = False
+    pin_memory: bool = False
+    epoch: int = field(default=0, kw_only=True)
+
+    def __post_init__(self) -> None:
+        rows = self.rows_at_once
+        if self.batch_size < 1 or rows % self.batch_size:
+            raise InvalidInputError(
+                f"ot_batch is a multiple of batch_size; got {rows} and {self.batch_size}."
+            )
+        if not 0 <= self.rank < self.world_size:
+            raise InvalidInputError(
+                f"rank is in 0..{self.world_size - 1}; got {self.rank}. Pass world_size as well."
+            )
+        if rows * self.world_size > self.z1.shape[0]:
+            raise InvalidInputError(
+                f"{self.z1.shape[0]} rows are fewer than one OT batch of {rows} on each of "
+                f"{self.world_size} ranks. Use a smaller ot_batch."
+            )
+
+    @property
+    def rows_at_once(self) -> int:
+        """Rows that this rank pairs, or keeps, at once."""
+        return self.ot_batch or self.batch_size
+
+    def __len__(self) -> int:
+        """Return the number of training batches in an epoch on this rank."""
+        return self._num_ot_batches * (self.rows_at_once // self.batch_size)
+
+    def __iter__(self) -> Iterator[Pairing]:
+        """Yield the training batches of one epoch, and count it."""
+        loader: DataLoader[dict[str, Tensor]] = DataLoader(
+            _OtBatches(self, self.epoch),
+            batch_size=None,
+            num_workers=self.num_workers,
+            pin_memory=self.pin_memory,
+        )
+        self.epoch += 1
+        try:
+            for rows in loader:
+                for start in range(0, self.rows_at_once, self.batch_size):
+                    part = slice(start, start + self.batch_size)
+                    yield Pairing(**{name: value[part] for name, value in rows.items()})
+        except RuntimeError as error:
+            if "DataLoader worker" not in str(error):
+                raise
+            raise WorkerError(
+                f"a worker that pairs noise with data died ({error}). It was killed, for lack of "
+                f"memory most often: use a smaller ot_batch than {self.rows_at_once} or fewer than "
+                f"{self.num_workers} workers, or num_workers=0 to see its own error."
+            ) from error
+
+    @property
+    def _num_ot_batches(self) -> int:
+        return self.z1.shape[0] // (self.rows_at_once * self.world_size)
+
+    def _pairs(self, epoch: int, index: int) -> dict[str, Tensor]:
+        """Return this rank's rows of OT batch ``index`` of an epoch."""
+        shuffle = torch.Generator().manual_seed(_mixed(self.seed, epoch))
+        order = torch.randperm(self.z1.shape[0], generator=shuffle)
+        size = self.rows_at_once
+        everyone = order[index * size * self.world_size :][: size * self.world_size]
+        mine = slice(self.rank * size, (self.rank + 1) * size)
+        rows = everyone if self.gather else everyone[mine]
+        stream = 0 if self.gather else self.rank
+        draw = torch.Generator().manual_seed(_mixed(self.seed, epoch, index, stream))
+        z1 = self.z1[rows]
+        label = None if self.label is None else self.label[rows]
+        pairing = self.coupling.pair(standard_normal(z1, draw), z1, label, generator=draw)
+        found: dict[str, Any] = vars(pairing)
+        kept = mine if self.gather else slice(None)
+        return {name: value[kept] for name, value in found.items() if value is not None}
+
+
+class _OtBatches(Dataset[dict[str, Tensor]]):
+    """The OT batches of one epoch, as the loader asks for them."""
+
+    def __init__(self, pairs: PairsAhead, epoch: int) -> None:
+        self.pairs = pairs
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        return self.pairs._num_ot_batches
+
+    def __getitem__(self, index: int) -> dict[str, Tensor]:
+        if index >= len(self):
+            raise IndexError(index)
+        return self.pairs._pairs(self.epoch, index)
+
+
+def _mixed(*numbers: int) -> int:
+    """Mix integers into one seed: neighbouring seeds and epochs must not share streams."""
+    import numpy as np
+
+    return int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0] >> 1)
