@@ -52,9 +52,14 @@ def grid_of(bridge: AbstractGaussianBridge, name: str, n: int, t_max: float = 1.
     return grids.make(name, n, t_max=t_max, **options)
 
 
-def least(error: Callable[[int], float], wanted: float, most: int = 2**15) -> int | None:
-    """Return the least n with ``error(n) <= wanted``, for an error that falls with n; or None."""
-    high = 1
+def least(
+    error: Callable[[int], float], wanted: float, most: int = 2**17, start: int = 1
+) -> int | None:
+    """Return the least n with ``error(n) <= wanted``, for an error that falls with n; or None.
+
+    Nothing below ``start`` / 2 is looked at.
+    """
+    high = start
     while error(high) > wanted:
         high *= 2
         if high > most:
