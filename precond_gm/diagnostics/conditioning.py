@@ -36,7 +36,7 @@ from precond_gm.numerics.spectrum import (
     participation_ratio,
 )
 from precond_gm.paths.base import AbstractPath
-from precond_gm.values import AbstractReport
+from precond_gm.values import AbstractReport, Batch
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -153,9 +153,9 @@ def conditioning(
         x: Data rows ``batch *event``, or an iterable of batches that can be read more than once.
         label: Integer labels; inside the batches when ``x`` is an iterable.
         preconditioner: Name, (name, options) or instance, applied first. One that is not fitted
-            is fitted on a random half of the rows and the report is about the other half.
+            is fitted, in place, on a random half of the rows and the report is about the other.
         coupling: Name or instance. Other couplings than the independent one are estimated from
-            one epoch of pairs.
+            one epoch of pairs; one that needs fitting and is not fitted is fitted in place.
         path: Name or instance.
         times: Number of equidistant times in [0, 1], or the times.
         source: Rows of the source law in z; None is exactly N(0, I).
@@ -190,10 +190,11 @@ def conditioning(
         rows, label, note = fitted_on_half(the_map, rows, label, generator)
         notes = (note,)
     if the_coupling.needs_fit:
-        in_z = torch.cat([pair.z1 for pair in Ends(rows, label, the_map)])
-        the_coupling.fit(in_z, label, generator=generator)
+        in_z = [Batch(pair.z1, pair.label) for pair in Ends(rows, label, the_map)]
+        the_coupling.fit(in_z, generator=generator)
     ends = Ends(rows, label, the_map, the_coupling, source, batch_size, generator)
     if ends.dim > DENSE_DIM:
+        raise_for_values(rows, ends)
         return _large_report(large_spectra(ends), the_path, t, notes)
     moments = EndMoments.of(ends)
     if not moments.is_finite:

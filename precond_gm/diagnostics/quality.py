@@ -129,11 +129,12 @@ def quality(
     for name in names:
         if name not in FIGURES:
             raise UnknownNameError(f"no figure is called {name!r}. Names: {', '.join(FIGURES)}.")
-    sets = _Sets(
-        _entered(samples, sample_label, "samples"),
-        _entered(data, data_label, "data"),
-        None if reference is None else _entered(reference, reference_label, "reference"),
-    )
+    real = _entered(data, data_label, "data")
+    device = real.x.device
+    known = None
+    if reference is not None:
+        known = _entered(reference, reference_label, "reference", device)
+    sets = _Sets(_entered(samples, sample_label, "samples", device), real, known)
     report = _report(sets, names, features, max_rows, generator)
     per_label, left_out = {}, []
     for label in sets.labels():
@@ -208,15 +209,18 @@ def _report(
     return QualityReport(found, per_direction, {}, split.rows)
 
 
-def _entered(x: RowsLike | Samples, label: Tensor | None, name: str) -> Batch:
-    """Gather and check one set of rows."""
+def _entered(
+    x: RowsLike | Samples, label: Tensor | None, name: str, device: torch.device | None = None
+) -> Batch:
+    """Gather one set of rows, check it, and move it to where the data are."""
     if isinstance(x, Samples):
         batch = Batch(x.x, x.label if label is None else label)
     else:
         batch = collect(x, label)
     check_rows(batch.x, name=name)
     check_label(batch.label, batch.x.shape[0], name=f"{name}_label")
-    return batch
+    label = None if batch.label is None else batch.label.to(device or batch.x.device)
+    return Batch(batch.x.to(device or batch.x.device), label)
 
 
 def _only(batch: Batch, label: int) -> Batch:

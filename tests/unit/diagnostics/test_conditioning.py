@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import math
+import sys
 
 import pytest
 import torch
@@ -212,3 +213,32 @@ def test_bad_input(x: Tensor, label: Tensor | None, options: dict[str, object], 
     """Oracle: the message names what is wrong."""
     with pytest.raises(InvalidInputError, match=words):
         conditioning(x, label, **options)  # type: ignore[arg-type]
+
+
+def test_a_coupling_that_needs_fitting_is_fitted() -> None:
+    """Oracle: the coupling sees every row in z, with its label, before it pairs."""
+    seen: list[Batch] = []
+
+    class Fitted(Aligned):
+        @property
+        def needs_fit(self) -> bool:
+            return not seen
+
+        def fit(self, z1: object, label: object = None, *, generator: object = None) -> None:
+            seen.extend(z1)  # type: ignore[arg-type]
+
+    x, label = whitened(300), torch.arange(300) % 2
+    conditioning(x, label, coupling=Fitted(torch.tensor([0.1, 0.1])), times=3)
+    assert torch.equal(torch.cat([b.x for b in seen]), x)
+    assert torch.equal(torch.cat([b.label for b in seen if b.label is not None]), label)
+
+
+def test_infinite_values_are_named_at_any_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Oracle: the position of the planted value, with the covariance formed and without."""
+    x = torch.randn(20, 30)
+    x[7, 3] = float("inf")
+    module = sys.modules["precond_gm.diagnostics.conditioning"]
+    for most in (1000, 10):
+        monkeypatch.setattr(module, "DENSE_DIM", most)
+        with pytest.raises(InvalidInputError, match="row 7, feature"):
+            conditioning(x)

@@ -43,8 +43,8 @@ def test_inflated_small_directions_are_seen_by_recovery_alone() -> None:
 
 def test_classifier_features_and_labels() -> None:
     """Oracle: swapped labels are half right at most; a scaled set is told apart from data."""
-    data = torch.cat((rows_of(150, 1) - 8 * SCALE, rows_of(150, 2) + 8 * SCALE))
-    label = torch.arange(2).repeat_interleave(150)
+    data = torch.cat((rows_of(80, 1) - 8 * SCALE, rows_of(80, 2) + 8 * SCALE))
+    label = torch.arange(2).repeat_interleave(80)
     made, swapped = data + 0.1, 1 - label
     names = ["c2st", "frechet", "label_accuracy"]
     options = {"sample_label": swapped, "data_label": label, "metrics": names}
