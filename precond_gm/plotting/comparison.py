@@ -10,6 +10,7 @@ import numpy as np
 from precond_gm.plotting.style import GREY, INK, colour, finish, new_figure
 
 if TYPE_CHECKING:
+    from matplotlib.axis import Axis
     from matplotlib.figure import Figure
 
 __all__ = ["plot_condition", "plot_recovery", "plot_spectra", "plot_steps"]
@@ -37,6 +38,7 @@ def plot_condition(curves: Mapping[str, Mapping[str, Any]], label_names: Sequenc
     for ax in axes.flat:
         ax.set_yscale("log")
         ax.set_ylim(0.8, 1.6 * highest)
+        _few_ticks(ax.yaxis, 0.8, 1.6 * highest)
         if ax is not axes[0, 0]:
             ax.set_ylabel("")
     return figure
@@ -59,6 +61,7 @@ def plot_spectra(spectra: Mapping[str, Sequence[float]]) -> Figure:
         )
     ax.axhline(1.0, color=GREY, lw=0.8, ls=":")
     ax.set_yscale("log")
+    _few_ticks(ax.yaxis, *ax.get_ylim())
     finish(ax, "Spectrum that the network sees (t = 1)", "direction", "eigenvalue", legend=True)
     return figure
 
@@ -87,6 +90,8 @@ def plot_recovery(recovery: Mapping[str, Sequence[Mapping[str, Sequence[float]]]
         ax.set_xscale("log")
         ax.set_yscale("log")
         ax.set_ylim(min(bounds) / 1.4, max(bounds) * 1.4)
+        _few_ticks(ax.xaxis, *ax.get_xlim())
+        _few_ticks(ax.yaxis, *ax.get_ylim())
     return figure
 
 
@@ -126,6 +131,16 @@ def plot_steps(
 def _floats(values: Any) -> Any:
     """Read what JSON made of numbers: infinity came as a word, NaN as None."""
     return np.array([np.nan if v is None else float(v) for v in values])
+
+
+def _few_ticks(axis: Axis, low: float, high: float) -> None:
+    """Label decades alone on a wide logarithmic axis, and 1, 2, 5 on a narrow one."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+    decades = float(np.log10(high / low))
+    axis.set_major_locator(LogLocator(subs=(1.0,) if decades > 2 else (1.0, 2.0, 5.0)))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.set_minor_formatter(NullFormatter())
 
 
 def _top(values: Any) -> float:

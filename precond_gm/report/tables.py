@@ -205,7 +205,7 @@ def _cell(values: Values, name: str, baseline: str, measure: Measure) -> Cell:
     change, finding = compare(
         [own[s] for s in shared], [other[s] for s in shared], as_ratio=measure.as_ratio
     )
-    return Cell(value, change, finding)
+    return Cell(value, change, None if change.count < 2 else finding)
 
 
 def _by_seed(runs: Mapping[int, Mapping[str, float]], key: str) -> dict[int, float]:

@@ -1,0 +1,170 @@
+"""The main job as other processes see it: kills, torchrun, mlflow run. Slow: each starts Python."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from precond_gm.training.results import Comparison
+
+pytestmark = pytest.mark.slow
+
+COMMAND = [sys.executable, "-c", "from precond_gm.cli import main; main()"]
+SETTINGS = [
+    "train",
+    "--recipe",
+    "digits",
+    "--variants",
+    "whiten",
+    "--seeds",
+    "1",
+    "--no-tracking",
+    "checkpoint_every=20",
+    "validate_every=50",
+    "log_every=10",
+    "num_samples=200",
+    "sample_steps=[3]",
+    "model_options={width: 32, depth: 1}",
+]
+
+
+def weights(folder: Path) -> dict[str, torch.Tensor]:
+    """Return the trained network's weights."""
+    return torch.load(folder / "whiten" / "seed-0" / "flow.pt", weights_only=True)["base"]
+
+
+def environment() -> dict[str, str]:
+    """Return one thread per process."""
+    return {**os.environ, "OMP_NUM_THREADS": "1", "MLFLOW_DISABLE_TELEMETRY": "true"}
+
+
+def test_twenty_kills_at_random_moments(tmp_path: Path) -> None:
+    """SIGKILL while importing, fitting, training, writing or judging; resumed each time.
+
+    Oracle: the weights and figures of the run that nobody killed, bit for bit.
+    """
+    steps = ["--max-steps", "1500"]
+    whole = [*COMMAND, *SETTINGS, *steps, "--out", str(tmp_path / "whole")]
+    start = time.monotonic()
+    subprocess.run(whole, check=True, env=environment(), capture_output=True)
+    duration = time.monotonic() - start
+    chance = random.Random(0)
+    killed = [*COMMAND, *SETTINGS, *steps, "--out", str(tmp_path / "killed"), "--resume"]
+    kills = 0
+    for _ in range(20):
+        process = subprocess.Popen(
+            killed, env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+        try:
+            process.wait(duration * chance.uniform(0.3, 0.8))
+        except subprocess.TimeoutExpired:
+            process.send_signal(signal.SIGKILL)
+            process.wait()
+            kills += 1
+    subprocess.run(killed, check=True, env=environment(), capture_output=True)
+    assert kills >= 5
+    one, two = weights(tmp_path / "whole"), weights(tmp_path / "killed")
+    assert all(torch.equal(one[key], two[key]) for key in one)
+    figures = [Comparison.load(tmp_path / name).results[0].metrics for name in ("whole", "killed")]
+    timed = {"training/seconds", "training/rows_per_second", "fit/seconds"}
+    assert all(figures[0][k] == figures[1][k] for k in figures[0] if k not in timed)
+
+
+def torchrun(folder: Path, *more: str) -> list[str]:
+    """Return the command of two processes on this machine."""
+    script = folder / "run.py"
+    script.write_text("from precond_gm.cli import main\nmain()\n")
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    return [*launch, str(script), *SETTINGS, "--out", str(folder / "two"), *more]
+
+
+def test_two_processes_train_as_one(tmp_path: Path) -> None:
+    """The same rows in each step; noise differs by rank, so losses agree within its size.
+
+    Oracle: the run of one process. Tolerance: 200 steps of 256 rows, means over 10 steps; the
+    validation loss (fixed noise and times) of both runs lies within 3 %.
+    """
+    steps = ["--max-steps", "200"]
+    alone = [*COMMAND, *SETTINGS, *steps, "--out", str(tmp_path / "one")]
+    subprocess.run(alone, check=True, env=environment(), capture_output=True)
+    subprocess.run(torchrun(tmp_path, *steps), check=True, env=environment(), capture_output=True)
+    one, two = (Comparison.load(tmp_path / name) for name in ("one", "two"))
+    assert two.machine["processes"] == 2
+    losses = [c.results[0].validation_loss for c in (one, two)]
+    assert [row[0] for row in losses[0]] == [row[0] for row in losses[1]]
+    for (_, a), (_, b) in zip(*losses, strict=True):
+        assert abs(a - b) < 0.03 * a
+
+
+def test_a_dead_rank_ends_the_run_and_keeps_the_checkpoint(tmp_path: Path) -> None:
+    """One of two processes is killed while training: a message, no hang, a usable checkpoint."""
+    command = torchrun(tmp_path, "--max-steps", "100000")
+    process = subprocess.Popen(command, env=environment(), stderr=subprocess.PIPE, text=True)
+    last = tmp_path / "two" / "whiten" / "seed-0" / "last.pt"
+    deadline = time.monotonic() + 120
+    while not last.exists() and time.monotonic() < deadline:
+        time.sleep(0.5)
+    assert last.exists()
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    os.kill(int(children[-1]), signal.SIGKILL)
+    _, said = process.communicate(timeout=120)
+    assert process.returncode != 0
+    assert "SIGKILL" in said or "Signal 9" in said
+    assert torch.load(last, weights_only=True)["step"] >= 20
+
+
+def test_mlflow_run_trains(tmp_path: Path) -> None:
+    """The project's entry point works from a folder of one's own, as the README shows it."""
+    project = Path(__file__).parents[2] / "mlflow"
+    mlflow = Path(sys.executable).with_name("mlflow")
+    words = ["run", str(project), "-e", "train", "--env-manager", "local"]
+    values = ["-P", "max_steps=50", "-P", "seeds=1", "-P", "override=variants=identity"]
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
+    done = subprocess.run(
+        [str(mlflow), *words, *values],
+        cwd=tmp_path,
+        env={**environment(), "PATH": path, "MLFLOW_TRACKING_URI": uri},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert "sliced W2" in done.stdout + done.stderr
+
+
+def test_a_logged_model_predicts_in_a_fresh_process(tmp_path: Path) -> None:
+    """Train with tracking, then load by address in a process that has seen nothing."""
+    words = [w for w in SETTINGS if w != "--no-tracking"]
+    command = [*COMMAND, *words, "--max-steps", "50", "--json"]
+    done = subprocess.run(
+        command, cwd=tmp_path, check=True, env=environment(), capture_output=True, text=True
+    )
+    assert json.loads(done.stdout)["tracking"]["experiment"] == "digits"
+    code = (
+        "import mlflow, numpy as np\n"
+        "mlflow.set_tracking_uri('sqlite:///mlflow.db')\n"
+        "known = [mlflow.get_experiment_by_name('digits').experiment_id]\n"
+        "model = mlflow.search_logged_models(known, output_format='list')[0]\n"
+        "loaded = mlflow.pyfunc.load_model(model.model_uri)\n"
+        "x = loaded.predict(np.array([3, 7], dtype=np.int64), params={'steps': 3})\n"
+        "print(x.shape)\n"
+    )
+    shown = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=tmp_path,
+        check=True,
+        env=environment(),
+        capture_output=True,
+        text=True,
+    )
+    assert shown.stdout.strip().endswith("(2, 1, 8, 8)")
