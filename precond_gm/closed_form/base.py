@@ -62,6 +62,9 @@ class AbstractBridge(abc.ABC):
         """Scale of the noise that solvers add to the drift; the same as ``sigma``."""
         return self.sigma
 
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(dim={self.dim}, sigma={self.sigma:.4g})"
+
     def __call__(self, t: Tensor, z: Tensor, label: Tensor | None = None) -> Tensor:
         """Return the drift: a bridge is a ``Dynamics``."""
         return self.drift(t, z, label)

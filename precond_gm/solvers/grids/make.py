@@ -18,7 +18,7 @@ from precond_gm.solvers.grids.standard import early_stopping, edm, shifted, unif
 
 __all__ = ["GRIDS", "GridLike", "make"]
 
-GridLike: TypeAlias = "str | Callable[..., Tensor] | Tensor"
+GridLike: TypeAlias = "str | tuple[str, dict[str, Any]] | Callable[..., Tensor] | Tensor"
 
 GRIDS: dict[str, Callable[..., Tensor]] = {
     "uniform": uniform,
@@ -35,8 +35,8 @@ def make(grid: GridLike, steps: int = 100, t_max: float = 1.0, **options: Any) -
     """Make a grid of ``steps`` steps that ends at ``t_max`` or before.
 
     Args:
-        grid: A name of ``GRIDS``, a callable ``(steps, t_max, **options) -> times``, or the
-            user's own increasing times (then ``steps`` is not used).
+        grid: A name of ``GRIDS``, ``(name, options)``, a callable ``(steps, t_max, **options) ->
+            times``, or the user's own increasing times (then ``steps`` is not used).
         steps: Number of steps n; the grid has n + 1 times.
         t_max: Largest time, in (0, 1].
         options: Options of the named grid, such as ``delta=`` of ``"geometric"``.
@@ -56,6 +56,9 @@ def make(grid: GridLike, steps: int = 100, t_max: float = 1.0, **options: Any) -
         >>> make(torch.tensor([0.0, 0.9, 1.0])).shape
         torch.Size([3])
     """
+    if isinstance(grid, tuple):
+        name, preset = grid
+        grid, options = name, preset | options
     if isinstance(grid, Tensor):
         times = grid
     elif callable(grid):

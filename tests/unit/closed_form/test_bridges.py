@@ -87,6 +87,7 @@ def test_a_bridge_is_a_dynamics(bridge: AbstractBridge, points: Tensor) -> None:
     assert isinstance(bridge, Dynamics)
     assert torch.equal(bridge(TIMES, points, None), bridge.drift(TIMES, points))
     assert bridge.diffusion == bridge.sigma
+    assert repr(bridge) == f"{type(bridge).__name__}(dim=3, sigma={bridge.sigma:.4g})"
 
 
 def test_score_is_the_gradient_of_the_log_density(bridge: AbstractBridge, points: Tensor) -> None:
@@ -286,6 +287,37 @@ def test_blocks_do_not_change_the_result(kind: str, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(gaussian, "_ENTRIES_AT_ONCE", 20)
     torch.testing.assert_close(bridge.drift(t, z), whole)
     torch.testing.assert_close(bridge.log_density(t, z), density)
+
+
+@pytest.mark.parametrize(
+    ("make", "text"),
+    [
+        (
+            lambda: GaussianMixtureBridge([1.0], [1.0], 1.0),
+            r"shape \(components, dim\); got \(1,\)",
+        ),
+        (lambda: GaussianMixtureBridge([1.0, 0.0], [[0.0], [1.0]], 1.0), "2 positive numbers"),
+        (lambda: GaussianMixtureBridge([1.0], [[0.0], [1.0]], 1.0), "weights is 2 positive"),
+        (lambda: GaussianMixtureBridge([1.0, 1.0], [[0.0], [1.0]], [[1.0]]), "1 entries for 2"),
+        (
+            lambda: GaussianMixtureBridge([1.0, 1.0], [[0.0], [1.0]], [[1.0], [-1.0]]),
+            r"covariances\[1\] is not positive definite",
+        ),
+        (
+            lambda: GaussianMixtureBridge([1.0], [[0.0]], 1.0, component_label=[0, 1]),
+            "one label per component",
+        ),
+        (lambda: EmpiricalBridge(torch.tensor([[1.0], [float("inf")]])), "holds inf at row 1"),
+        (lambda: EmpiricalBridge(torch.zeros(0, 2)), "at least one row"),
+        (lambda: BinaryBridge(dim=0), "at least one coordinate"),
+        (lambda: PointMassBridge([0.0, float("nan")]), "NaN or infinity"),
+        (lambda: BinaryBridge(sigma=-1.0), "sigma is -1.0"),
+    ],
+)
+def test_bad_parameters(make: Callable[[], AbstractBridge], text: str) -> None:
+    """Oracle: the error's text."""
+    with pytest.raises(InvalidInputError, match=text):
+        make()
 
 
 def test_empirical_bridge_memorises() -> None:

@@ -144,6 +144,7 @@ def test_users_own_grids() -> None:
     squared = grids.make(lambda steps, t_max: grids.uniform(steps, t_max) ** 2, 4)
     torch.testing.assert_close(squared, grids.uniform(4) ** 2)
     assert grids.make("geometric", 12, delta=1 / 16)[-1] == 1 - 1 / 16
+    assert grids.make(("geometric", {"delta": 1 / 16}), 12)[-1] == 1 - 1 / 16
     assert grids.make("shifted", 2, shift=1.0).tolist() == [0.0, 0.5, 1.0]
 
 
