@@ -23,7 +23,12 @@ from precond_gm.numerics.rows import RowsLike
 from precond_gm.preconditioners.base import AbstractPreconditioner, FitReport
 from precond_gm.preconditioners.gathering import sample, split
 from precond_gm.preconditioners.judging import judge
-from precond_gm.preconditioners.likelihood import FlowFit, Schedule, fit_likelihood
+from precond_gm.preconditioners.likelihood import (
+    FlowFit,
+    Schedule,
+    fit_losses,
+    negative_log_likelihood,
+)
 from precond_gm.preconditioners.precision import full_precision
 from precond_gm.values import Batch, Transformed
 
@@ -77,6 +82,10 @@ class AbstractFlow(AbstractPreconditioner):
     def decode(self, rows: Tensor, context: Tensor | None) -> Transformed:
         """Map latent rows ``batch *event`` back to the scaled space."""
 
+    def losses(self, batch: Batch, generator: torch.Generator) -> Tensor:
+        """Return what the fit lowers, for each scaled row: the negative log-likelihood."""
+        return negative_log_likelihood(self._run(batch.x, batch.label))
+
     def build(self, event_shape: tuple[int, ...], num_labels: int | None) -> None:
         """Allocate scaling and network; the global random state is left as it was."""
         self._build(tuple(event_shape), num_labels, seed=0)
@@ -107,9 +116,9 @@ class AbstractFlow(AbstractPreconditioner):
         scaled = self.scaling_map.fit(train.x, train.label, num_labels=num_labels)
         self.network.to(rows.x.device, rows.x.dtype)
         steps = self.max_steps if max_steps is None else max_steps
-        went = fit_likelihood(
+        went = fit_losses(
             self.network.train().requires_grad_(True),  # zuko's integrals have gradients here only
-            self._run,
+            lambda batch: self.losses(batch, generator),
             self._scaled(train),
             self._scaled(held),
             Schedule(
@@ -179,12 +188,12 @@ class AbstractFlow(AbstractPreconditioner):
             return Batch(self.scaling_map(rows.x, rows.label).value, rows.label)
 
     def _went(self, went: FlowFit) -> tuple[str, ...]:
-        kept = f"best held-out likelihood at step {went.best_step} of {went.steps}"
+        kept = f"best held-out loss at step {went.best_step} of {went.steps}"
         if not went.best_step:
             kept += ": the flow adds nothing to its start here"
         if went.stopped_at is None:
             return (kept,)
-        return (f"stopped at step {went.stopped_at}: the likelihood was not finite", kept)
+        return (f"stopped at step {went.stopped_at}: the loss was not finite", kept)
 
     def _outside(self, rows: Batch) -> tuple[str, ...]:
         if math.isinf(self.box):

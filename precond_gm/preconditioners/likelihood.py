@@ -1,8 +1,8 @@
-r"""The loop that fits every flow: maximum likelihood by mini-batches, judged on held-out rows.
+r"""The loop that fits every flow by mini-batches, judged on held-out rows.
 
-The loss is the mean of ``-log N(T(u); 0, I) - log |det dT/du|`` over rows u that are scaled
-already; its held-out value is computed every few steps, the best weights are kept, and the fit
-stops when they have not improved for a while.
+The loss is one number per row: ``-log N(T(u); 0, I) - log |det dT/du|`` for rows u that are scaled
+already, for every map fitted by maximum likelihood. Its held-out mean is computed every few steps,
+the best weights are kept, and the fit stops when they have not improved for a while.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from torch import Tensor, nn
 from precond_gm.preconditioners.judging import gaussian_log_density
 from precond_gm.values import Batch, Transformed
 
-__all__ = ["FlowFit", "Schedule", "fit_likelihood"]
+__all__ = ["FlowFit", "Losses", "Schedule", "fit_losses", "negative_log_likelihood"]
 
-Map = Callable[[Tensor, "Tensor | None"], Transformed]
+Losses = Callable[[Batch], Tensor]
 CHUNK = 4096  # rows evaluated at once
 MAX_GRADIENT = 10.0  # norm above which a gradient is cut: one wild row must not undo the fit
 
@@ -61,9 +61,14 @@ class FlowFit:
     stopped_at: int | None
 
 
-def fit_likelihood(
+def negative_log_likelihood(image: Transformed) -> Tensor:
+    """Return ``-log p`` of each row, from its image under a map to N(0, I)."""
+    return -gaussian_log_density(image.value) - image.log_abs_det
+
+
+def fit_losses(
     module: nn.Module,
-    transform: Map,
+    losses: Losses,
     train: Batch,
     held: Batch,
     schedule: Schedule,
@@ -72,11 +77,11 @@ def fit_likelihood(
 ) -> FlowFit:
     """Fit the parameters of ``module`` and leave the best of them in it.
 
-    A likelihood that is not finite ends the fit; the last good weights are kept.
+    A loss that is not finite ends the fit; the last good weights are kept.
 
     Args:
         module: Holder of the parameters.
-        transform: Map of rows and labels to their image, through ``module``.
+        losses: Loss of each row of a batch, through ``module``.
         train: Rows fitted on, scaled already.
         held: Rows that decide when to stop.
         schedule: Length and speed.
@@ -87,12 +92,12 @@ def fit_likelihood(
     parameters = [p for p in module.parameters() if p.requires_grad]
     optimizer = torch.optim.AdamW(parameters, lr=schedule.learning_rate, weight_decay=1e-5)
     falling = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, max(1, schedule.max_steps))
-    best, best_step, best_state = mean_loss(transform, held), 0, copy.deepcopy(module.state_dict())
+    best, best_step, best_state = mean_loss(losses, held), 0, copy.deepcopy(module.state_dict())
     step, stopped_at = 0, None
     with tqdm(total=schedule.max_steps, disable=not schedule.progress, desc="fit") as bar:
         while step < schedule.max_steps:
             batch = _draw(train, schedule.batch_size, generator)
-            loss = _losses(transform, batch).mean()
+            loss = losses(batch).mean()
             optimizer.zero_grad(set_to_none=True)
             loss.backward()  # type: ignore[no-untyped-call]
             nn.utils.clip_grad_norm_(parameters, MAX_GRADIENT)
@@ -104,8 +109,8 @@ def fit_likelihood(
             step += 1
             bar.update()
             if step % schedule.check_every == 0 or step == schedule.max_steps:
-                now = mean_loss(transform, held)
-                bar.set_postfix(held_out_nll=f"{now:.4g}", best=f"{best:.4g}")
+                now = mean_loss(losses, held)
+                bar.set_postfix(held_out=f"{now:.4g}", best=f"{best:.4g}")
                 if now < best:
                     best, best_step = now, step
                     best_state = copy.deepcopy(module.state_dict())
@@ -115,17 +120,12 @@ def fit_likelihood(
     return FlowFit(step, best_step, stopped_at)
 
 
-def mean_loss(transform: Map, rows: Batch) -> float:
-    """Return the mean negative log-likelihood of rows, infinite where it is not a number."""
+def mean_loss(losses: Losses, rows: Batch) -> float:
+    """Return the mean loss of rows, infinite where it is not a number."""
     with torch.no_grad():
-        parts = [_losses(transform, part) for part in _chunks(rows)]
+        parts = [losses(part) for part in _chunks(rows)]
     value = float(torch.cat(parts).mean())
     return value if math.isfinite(value) else math.inf
-
-
-def _losses(transform: Map, batch: Batch) -> Tensor:
-    image = transform(batch.x, batch.label)
-    return -gaussian_log_density(image.value) - image.log_abs_det
 
 
 def _draw(rows: Batch, size: int, generator: torch.Generator | None) -> Batch:

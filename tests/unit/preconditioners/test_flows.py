@@ -49,7 +49,7 @@ def test_reaches_the_maximum_likelihood() -> None:
     part = Stretch(max_steps=400, learning_rate=2e-2)
     report = part.fit(rows())
     assert abs(float(part.network.rate)) < 5 / math.sqrt(2000 * 2)
-    assert report.notes[0].startswith("best held-out likelihood at step")
+    assert report.notes[0].startswith("best held-out loss at step")
     assert not part.network.rate.requires_grad
 
 
@@ -64,8 +64,8 @@ def test_non_finite_fit_keeps_the_last_good_weights() -> None:
     draw = torch.Generator().manual_seed(1)
     part = Stretch(fails_after=120, max_steps=400)
     report = part.fit(rows(), generator=draw)
-    assert "stopped at step 120: the likelihood was not finite" in report.notes
-    assert "best held-out likelihood at step 100 of 120" in report.notes
+    assert "stopped at step 120: the loss was not finite" in report.notes
+    assert "best held-out loss at step 100 of 120" in report.notes
     assert math.isfinite(report.log_likelihood)
     assert bool(torch.isfinite(part.network.rate))
 
