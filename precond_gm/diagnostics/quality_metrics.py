@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal, TypeAlias
 
 import torch
@@ -72,8 +73,9 @@ class Context:
     has_reference: bool
     generator: torch.Generator
 
-    def trained(self) -> Extractor:
-        """Train the small network on the data set aside."""
+    @cached_property
+    def extractor(self) -> Extractor:
+        """The small network, trained on the data set aside when it is first asked for."""
         aside = self.split.aside
         return train_extractor(aside.rows, aside.label, generator=self.generator)
 
@@ -135,7 +137,7 @@ def _recovery(context: Context) -> dict[str, Metric]:
 def _frechet(context: Context) -> dict[str, Metric]:
     given = context.features
     if given is None:
-        return _compare(two_sample.frechet(checked_features(context.trained())), context.split)
+        return _compare(two_sample.frechet(checked_features(context.extractor)), context.split)
 
     def shaped(rows: Tensor) -> Tensor:
         return given(rows.reshape(-1, *context.event_shape).float())
@@ -155,7 +157,7 @@ def _label_accuracy(context: Context) -> dict[str, Metric]:
     split = context.split
     if split.aside.label is None or split.samples[0].label is None:
         return {}
-    extractor = context.trained()
+    extractor = context.extractor
 
     def right(block: Block) -> Tensor:
         assigned = extractor.head(block.rows).argmax(1)
