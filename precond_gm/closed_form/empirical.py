@@ -11,6 +11,7 @@ from torch import Tensor
 
 from precond_gm.closed_form.inputs import as_sigma
 from precond_gm.closed_form.pinned import AbstractPinnedBridge, path_variance
+from precond_gm.closed_form.shares import shares
 from precond_gm.numerics.noise import standard_normal
 from precond_gm.numerics.rows import check_rows, flatten
 from precond_gm.values import Pairing
@@ -80,21 +81,20 @@ class EmpiricalBridge(AbstractPinnedBridge):
         variance = path_variance(t, self.sigma).clamp_min(1e-30).to(self.data).unsqueeze(-1)
         t = t.to(self.data).unsqueeze(-1)
         y = x.to(self.data.dtype) - t * self._centre
-        total = y.new_full((y.shape[0], 1), -torch.inf)
-        mean = torch.zeros_like(y)
         squares = y.square().sum(1, keepdim=True)
+        peak = y.new_full((y.shape[0], 1), -torch.inf)  # largest logit so far
+        total, weighted = torch.zeros_like(peak), torch.zeros_like(y)
         columns = max(1, _ENTRIES["cuda" if x.is_cuda else "cpu"] // x.shape[0])
         for start in range(0, self._moved.shape[0], columns):
             data = self._moved[start : start + columns]
             norms = self._norms[start : start + columns]
             inner = t * (y @ data.mT) - 0.5 * t**2 * norms
             logits = (inner - 0.5 * squares) / variance
-            top = logits.logsumexp(1, keepdim=True)
-            joint = torch.logaddexp(total, top)
-            share = (logits - joint).exp_()
-            mean = torch.addmm(mean * (total - joint).exp(), share, data)
-            total = joint
-        return total.squeeze(1), mean
+            before, peak = peak, torch.maximum(peak, logits.detach().amax(1, keepdim=True))
+            share, kept = shares(logits, peak), (before - peak).exp()
+            total = total * kept + share.sum(1, keepdim=True)
+            weighted = torch.addmm(weighted * kept, share, data)
+        return (peak + total.log()).squeeze(1), weighted / total
 
     def _row_blocks(self, t: Tensor, x: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
         for start in range(0, x.shape[0], _BLOCK):

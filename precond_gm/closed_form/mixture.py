@@ -11,6 +11,7 @@ from torch import Tensor
 
 from precond_gm.closed_form.base import AbstractBridge
 from precond_gm.closed_form.inputs import as_covariance, as_sigma, common_device
+from precond_gm.closed_form.shares import shares
 from precond_gm.closed_form.targets import LinearTarget
 from precond_gm.errors import InvalidInputError
 from precond_gm.numerics.gaussian import root
@@ -122,7 +123,7 @@ class GaussianMixtureBridge(AbstractBridge):
             y, variance, log_share = self._whitened(when, x[rows])
             if mask is not None:
                 log_share = log_share.masked_fill(~mask[rows], -torch.inf)
-            share = log_share.softmax(1)
+            share = shares(log_share, log_share.logsumexp(1, keepdim=True))
             when = when.reshape(-1, 1, 1)
             covered = target.source * (1 - when) + target.data * when * self._spectra
             gain = ((covered + target.noise_at(when)) / variance).to(x.dtype)
