@@ -126,8 +126,13 @@ def test_non_finite_dynamics_are_named() -> None:
         return torch.where((t[:, None] > 0.45) & (z > 0), float("nan"), 0.0) * z
 
     z0 = torch.tensor([[1.0], [-1.0], [2.0], [-3.0]])
-    with pytest.raises(NonFiniteError, match=r"t = 0.5 to 0.6 \(step 6 of 10\): 2 of 4 rows \(50%"):
+    text = r"between t = 0\.5 and 0\.6 \(steps 6 to 6 of 10\): 2 of 4 rows \(50%"
+    with pytest.raises(NonFiniteError, match=text):
         integrate(faulty, Euler(), uniform(10), z0)
+    with pytest.raises(
+        NonFiniteError, match=r"between t = 0\.42 and 0\.49 \(steps 43 to 49 of 100"
+    ):
+        integrate(faulty, Euler(), uniform(100), z0)
     with pytest.raises(NonFiniteError, match="z0 holds NaN"):
         integrate(decay, Euler(), uniform(10), z0 / 0 * 0)
     assert integrate(faulty, Euler(), uniform(10), z0, check_finite=False).final.isnan().any()
