@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from precond_gm.cli.couplings import diagnose_couplings
 from precond_gm.cli.inputs import read_data, variant_parts
 from precond_gm.cli.options import as_json, data_options, emit
 
@@ -23,6 +24,12 @@ __all__ = ["diagnose"]
     "--variants", default="identity,whiten", show_default=True, metavar="A,B", help="What is tried."
 )
 @click.option(
+    "--couplings", default=None, metavar="A,B", help="Compare couplings on one batch instead."
+)
+@click.option(
+    "--batch-size", type=int, default=256, show_default=True, help="Rows that are coupled."
+)
+@click.option(
     "--times", type=int, default=101, show_default=True, help="Number of times in [0, 1]."
 )
 @click.option("--image", type=click.Path(path_type=Path), default=None, help="Figure to write.")
@@ -33,6 +40,8 @@ def diagnose(
     label: str,
     image_size: int | None,
     variants: str,
+    couplings: str | None,
+    batch_size: int,
     times: int,
     image: Path | None,
     as_json: bool,
@@ -46,6 +55,7 @@ def diagnose(
     Example:
       precond-gm diagnose --data digits
       precond-gm diagnose --data mine.npz --variants identity,whiten/ot,whiten/ot/brownian-bridge
+      precond-gm diagnose --data digits --couplings independent,ot,pot.sinkhorn
     """
     from precond_gm.diagnostics import conditioning
     from precond_gm.plotting.comparison import plot_condition
@@ -55,6 +65,15 @@ def diagnose(
 
     prepared = read_data(data, label, image_size)
     train = prepared.train
+    if couplings is not None:
+        diagnose_couplings(
+            train,
+            split_variants(couplings),
+            batch_size=batch_size,
+            image=image,
+            as_json=as_json,
+        )
+        return
     reports = {
         name: conditioning(train.x, train.label, times=times, **variant_parts(name))
         for name in split_variants(variants)

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -143,6 +144,7 @@ def coupling(
     label: Tensor | None,
     coupling: Any,
     *,
+    name: str | None = None,
     trajectory: Tensor | None = None,
     repeats: int = 3,
     generator: torch.Generator | None = None,
@@ -154,6 +156,7 @@ def coupling(
         z1: Data in preconditioned coordinates, of the same shape.
         label: Integer labels, or None.
         coupling: A coupling, its name, or ``(name, options)``; fitted on ``z1`` if it needs it.
+        name: What the report calls the coupling; as it was asked for by default.
         trajectory: States of generated samples on a uniform grid, shape ``times batch *event``, for
             the curvature of the learned paths.
         repeats: Pairings that are timed.
@@ -181,7 +184,7 @@ def coupling(
     plan = part.plan(z0, z1) if isinstance(part, HasPlan) and label is None else None
     weight = pairing.weight
     return CouplingReport(
-        name=_name(coupling),
+        name=name or _name(coupling),
         num_rows=z1.shape[0],
         cost_before=_cost(z0, z1, None),
         cost_after=_cost(pairing.z0, pairing.z1, weight),
@@ -297,7 +300,10 @@ def _distinct(rows: Tensor) -> set[bytes]:
 
 
 def _skew(pairing: Pairing) -> dict[int, float]:
-    """Compare ``n |mean|^2`` of each label's noise with its law under N(0, I), chi-squared."""
+    """Compare ``n |mean|^2`` of each label's noise with its law under N(0, I), chi-squared.
+
+    A noise row that occurs more than once is one draw with more weight.
+    """
     if pairing.label is None:
         return {}
     noise, weight = flatten(pairing.z0).double(), pairing.weight
@@ -308,9 +314,16 @@ def _skew(pairing: Pairing) -> dict[int, float]:
         if float(w.sum()) == 0:
             continue
         mean = (w[:, None] * noise[mine]).sum(0) / w.sum()
+        w = _weight_of_distinct(noise[mine], w)
         rows = float(w.sum() ** 2 / w.square().sum())
         found[int(name)] = _normal_score(rows * float(mean.square().sum()), dim)
     return found
+
+
+def _weight_of_distinct(rows: Tensor, weight: Tensor) -> Tensor:
+    """Add up the weights of equal rows."""
+    inverse = np.unique(rows.cpu().numpy(), axis=0, return_inverse=True)[1].reshape(-1)
+    return torch.from_numpy(np.bincount(inverse, weights=weight.cpu().numpy()))
 
 
 def _normal_score(chi_squared: float, dim: int) -> float:

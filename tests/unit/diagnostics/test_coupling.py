@@ -62,6 +62,15 @@ def test_skew_of_independent_noise_is_standard() -> None:
     assert 0.7 < float(skew.std()) < 1.4
 
 
+def test_repeated_noise_is_not_mistaken_for_skew() -> None:
+    """Oracle: entropic pairs within labels draw noise with repetition, and keep its law."""
+    label = torch.arange(1200) % 12
+    z0, z1 = rows(1200, 8, 0), rows(1200, 8, 1) + label[:, None]
+    report = coupling(z0, z1, label, "pot.sinkhorn", repeats=1)
+    assert report.noise_used < 0.9
+    assert report.worst_skew < 4
+
+
 def test_many_dimensions_are_said_not_to_be_worth_it() -> None:
     """Oracle: at n = 256, d = 784, transport lowers the cost by about 9 % only."""
     report = coupling(rows(256, 784, 0), rows(256, 784, 1), None, "ot", repeats=1)
