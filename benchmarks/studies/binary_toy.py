@@ -19,7 +19,7 @@ import precond_gm as pg
 from precond_gm.diagnostics import alignment, binary
 from precond_gm.errors import ObjectiveWarning
 from precond_gm.objectives import fair_bit_logit
-from precond_gm.plotting.style import COLOURS, array, finish, new_figure
+from precond_gm.plotting.style import COLOURS, finish, new_figure
 from precond_gm.values import Pairing, TargetKind
 
 BITS, BATCH, TIMES = 16, 1000, 20
@@ -111,15 +111,13 @@ def draw(table: Table, out: Path) -> None:
     }
     for ax, (metric, (title, ylabel)) in zip(axes[0], titles.items(), strict=True):
         for index, cell in enumerate(CELLS):
-            places, values = table.series(name(cell), metric)
-            if not places:
+            if not table.series(name(cell), metric)[0]:
                 continue
-            mean = array(torch.tensor([m for m, _ in values]))
-            half = array(torch.tensor([h for _, h in values]))
+            places, (centre, low, high) = table.band(name(cell), metric)
             shade = COLOURS[index // 2]
             style = "-" if cell[2] == "uniform" else "--"
-            ax.plot(places, mean, style, color=shade, label=name(cell), linewidth=1.6)
-            ax.fill_between(places, mean - half, mean + half, color=shade, alpha=0.15)
+            ax.plot(places, centre, style, color=shade, label=name(cell), linewidth=1.6)
+            ax.fill_between(places, low, high, color=shade, alpha=0.15)
         ax.set_yscale("log")
         finish(ax, title, "t (0 noise, 1 data)", ylabel)
     axes[0, 0].legend(fontsize=7, frameon=False)

@@ -9,6 +9,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+import numpy as np
 import scipy.stats
 import torch
 from torch import Tensor
@@ -51,14 +52,28 @@ class Table:
             writer.writeheader()
             writer.writerows(self.rows)
 
-    def series(self, case: str, metric: str) -> tuple[list[float], list[tuple[float, float]]]:
-        """Return where a metric was taken, and its ``(mean, half width)`` over seeds there."""
+    def _by_place(self, case: str, metric: str) -> dict[float, list[float]]:
         found: dict[float, list[float]] = defaultdict(list)
         for row in self.rows:
             if row["case"] == case and row["metric"] == metric:
                 found[float(row["at"])].append(float(row["value"]))
-        places = sorted(found)
-        return places, [interval(found[at]) for at in places]
+        return dict(sorted(found.items()))
+
+    def series(self, case: str, metric: str) -> tuple[list[float], list[tuple[float, float]]]:
+        """Return where a metric was taken, and its ``(mean, half width)`` over seeds there."""
+        found = self._by_place(case, metric)
+        return list(found), [interval(values) for values in found.values()]
+
+    def band(self, case: str, metric: str) -> tuple[list[float], np.ndarray]:
+        """Return where a positive metric was taken, and geometric mean, low and high, ``3 places``.
+
+        The interval is that of the logarithms, as fits an axis that is logarithmic.
+        """
+        found = self._by_place(case, metric)
+        logs = [interval([math.log(v) for v in values]) for values in found.values()]
+        centre = np.array([mean for mean, _ in logs])
+        half = np.array([width if math.isfinite(width) else 0.0 for _, width in logs])
+        return list(found), np.exp(np.stack([centre, centre - half, centre + half]))
 
     def print(self, cases: Sequence[str], metrics: Sequence[str]) -> None:
         """Print mean and 95 % half width over seeds of metrics taken at one place."""

@@ -25,7 +25,7 @@ from tqdm import trange
 import precond_gm as pg
 from precond_gm.closed_form import GaussianMixtureBridge
 from precond_gm.errors import ObjectiveWarning
-from precond_gm.plotting.style import COLOURS, array, finish, new_figure
+from precond_gm.plotting.style import COLOURS, finish, new_figure
 from precond_gm.values import TargetKind
 
 BATCH, POINTS, RECORDS = 256, 8000, 20
@@ -125,11 +125,9 @@ def draw(table: Table, out: Path) -> None:
             for ax, metric in zip(
                 axes[:, column], ("x1_excess", "x1_excess_by_remaining"), strict=True
             ):
-                places, values = table.series(case, metric)
-                mean = array(torch.tensor([m for m, _ in values]))
-                half = array(torch.tensor([h for _, h in values]))
-                ax.plot(places, mean, color=COLOURS[index], label=case)
-                ax.fill_between(places, mean - half, mean + half, color=COLOURS[index], alpha=0.2)
+                places, (centre, low, high) = table.band(case, metric)
+                ax.plot(places, centre, color=COLOURS[index], label=case)
+                ax.fill_between(places, low, high, color=COLOURS[index], alpha=0.2)
         axes[0, column].set_yscale("log")
         axes[1, column].set_xscale("log")
         axes[1, column].set_yscale("log")
