@@ -51,10 +51,10 @@ def diagnose_couplings(
             f"{report.data_used:9.3f}  {report.noise_used:10.3f}  {report.worst_skew:4.1f}  "
             f"{report.milliseconds:6.1f}"
         )
-    best = reports[0]
+    first = reports[0]
     click.echo(
-        f"batch of {best.num_rows}: {best.cost_before:.4g} as drawn, optimum "
-        f"{best.cost_optimum:.4g}"
+        f"batch of {first.num_rows}: {first.cost_before:.4g} as drawn, optimum "
+        f"{first.cost_optimum:.4g}"
     )
     for report in reports:
         click.echo(f"{report.name}: {report.conclusion}")
