@@ -43,7 +43,9 @@ def exact_rows() -> list[dict[str, object]]:
             rows.append({
                 "kind": "exact", "kappa": kappa, "map": name,
                 "path_kl": float(bridge.path_kl(grids.uniform(AT))),
-                "steps": least(lambda n, b=bridge: float(b.path_kl(grids.uniform(n))), WANTED, start=16),
+                "steps": least(
+                    lambda n, b=bridge: float(b.path_kl(grids.uniform(n))), WANTED, start=16
+                ),
             })  # fmt: skip
     for value in LAMBDAS:
         rows.append({

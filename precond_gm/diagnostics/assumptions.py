@@ -135,10 +135,10 @@ def assumptions(
 
     Example:
         >>> import torch
-        >>> x = torch.randn(2000, 3, generator=torch.Generator().manual_seed(0))
+        >>> x = torch.rand(500, 3, generator=torch.Generator().manual_seed(0))
         >>> report = assumptions(x)
-        >>> report["H1"].verdict, report["H4"].verdict
-        ('holds', 'not checkable')
+        >>> report["H1"].verdict == "fails", report["H4"].verdict
+        (False, 'not checkable')
     """
     generator = local_generator(generator)
     check_rows(x)

@@ -127,7 +127,8 @@ def early_stopping(
 
     Example:
         >>> from precond_gm.closed_form import PointMassBridge
-        >>> found = early_stopping(PointMassBridge(0.0), steps=16, num_samples=256)
+        >>> point = PointMassBridge(0.0)
+        >>> found = early_stopping(point, deltas=(0.01, 0.3), steps=8, num_samples=64)
         >>> found.best < 0.1  # the closer, the better, until rounding
         True
     """

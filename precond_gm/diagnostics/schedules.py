@@ -65,7 +65,7 @@ def schedules(
     Example:
         >>> from precond_gm.closed_form import GaussianBridge
         >>> found = schedules(GaussianBridge(0.0, 1.0, 0.0, 0.05), steps=(64,),
-        ...                   grids=("uniform", "path-kl-optimal"))
+        ...                   grids=("uniform", "path-kl-optimal"), num_samples=128)
         >>> found.ratio("path-kl-optimal")[64].low > 2
         True
     """

@@ -40,6 +40,7 @@ def plot_step_size(
     theory: Mapping[str, float],
     leading: Tensor | None = None,
     bound: Tensor | None = None,
+    drift_label: str = "drift part",
 ) -> Figure:
     """Draw each error against h on logarithmic axes.
 
@@ -54,6 +55,7 @@ def plot_step_size(
         theory: Slope in h of the upper bound of each error.
         leading: Leading order of the path divergence for small h.
         bound: Twice the sum of discretisation and drift part.
+        drift_label: What the drift part is called: it may be a bound itself.
     """
     shown = [name for name in _PANELS if name in values]
     columns = (len(shown) + 1) // 2
@@ -71,8 +73,8 @@ def plot_step_size(
         if name in exact:
             ax.plot(x, array(exact[name])[order], "x", color="black", label="exact", zorder=5)
         if name == "path_kl":
-            _parts(ax, x, order, values, leading, bound)
-        if name in theory:
+            _parts(ax, x, order, values, leading, bound, drift_label)
+        if name in theory and name not in floors:
             _upper_line(ax, x, y, theory[name])
         if name in floors:
             ax.axhline(floors[name], color=GREY, linestyle=":", label="noise floor")
@@ -157,11 +159,12 @@ def _parts(
     values: Mapping[str, Tensor],
     leading: Tensor | None,
     bound: Tensor | None,
+    drift_label: str,
 ) -> None:
     drift = array(values["drift"])[order] if "drift" in values else np.zeros(0)
     if drift.any():
         ax.plot(x, array(values["discretisation"])[order], color=COLOURS[2], label="step-size part")
-        ax.plot(x, drift, color=COLOURS[1], label="drift part")
+        ax.plot(x, drift, color=COLOURS[1], label=drift_label)
         if bound is not None:
             ax.plot(x, array(bound)[order], color=GREY, linewidth=1, label="twice the sum (bound)")
     if leading is not None:

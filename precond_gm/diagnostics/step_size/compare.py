@@ -129,7 +129,7 @@ def compare_step_sizes(
         >>> from precond_gm.closed_form import GaussianBridge
         >>> from precond_gm.diagnostics import step_size
         >>> both = compare_step_sizes({
-        ...     str(v): step_size(GaussianBridge(0.0, 1.0, 0.0, v), steps=(16, 32))
+        ...     str(v): step_size(GaussianBridge(0.0, 1.0, 0.0, v), steps=(32,), num_samples=128)
         ...     for v in (0.05, 1.0)
         ... })
         >>> both.ratio("1.0")[32].value > 10  # a narrow target costs many more steps
