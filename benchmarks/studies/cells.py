@@ -53,7 +53,7 @@ def grid_of(bridge: AbstractGaussianBridge, name: str, n: int, t_max: float = 1.
 
 
 def least(
-    error: Callable[[int], float], wanted: float, most: int = 2**17, start: int = 1
+    error: Callable[[int], float], wanted: float, most: int = 2**15, start: int = 1
 ) -> int | None:
     """Return the least n with ``error(n) <= wanted``, for an error that falls with n; or None.
 

@@ -20,7 +20,7 @@ from precond_gm.solvers import grids
 
 DIM, KAPPAS, AT, WANTED = 4, (10.0, 100.0, 1e3, 1e4), 64, 0.1
 LAMBDAS = tuple(round(0.5 * 1.25**k, 4) for k in range(17))
-TRAIN_STEPS, BATCH, T_MAX = 1500, 256, 0.98
+TRAIN_STEPS, BATCH, T_MAX = 800, 256, 0.98
 
 
 def variances(kappa: float) -> torch.Tensor:
@@ -80,14 +80,14 @@ def trained_rows() -> list[dict[str, object]]:
                     optimiser.step()
                     schedule.step()
             truth = bridge_to(v if name == "identity" else torch.ones(DIM).double())
-            found = step_size(flow, reference=truth, steps=(16, 32, AT), num_samples=1024,
-                              num_reference=1024, t_max=T_MAX)  # fmt: skip
+            found = step_size(flow, reference=truth, steps=(16, 32, AT), num_samples=512,
+                              num_reference=512, t_max=T_MAX)  # fmt: skip
             rows.append({
                 "kind": "trained", "kappa": kappa, "map": name, "path_kl": float(found.path_kl[-1]),
                 "standard_error": float(found.standard_errors["path_kl"][-1]),
                 "drift_part": float(found.drift[-1]), "step_part": float(found.discretisation[-1]),
             })  # fmt: skip
-            print(rows[-1])
+            print(rows[-1], flush=True)
     return rows
 
 
@@ -111,7 +111,7 @@ def main() -> None:
         f"With the exact drift and {AT} equal steps whitening divides the path divergence by "
         f"{text(exact)}.",
         f"Steps for a path divergence of {WANTED}: "
-        + ", ".join(f"{a if a else 'over 131072'} against {b} (kappa {k:.0e})"
+        + ", ".join(f"{a if a else 'over 32768'} against {b} (kappa {k:.0e})"
                     for (a, b), k in zip(saved, KAPPAS, strict=True)) + ".",
         f"Trained networks (to t = {T_MAX}, drift error included): divided by {text(learned)}.",
         f"One coordinate of variance {min(worse):.3g} to {max(worse):.3g} needs fewer steps than a "
