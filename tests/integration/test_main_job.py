@@ -152,6 +152,23 @@ def test_resuming_a_finished_job_changes_nothing(job: dict[str, Any]) -> None:
     assert "lr: 0.001 -> 0.5" in changed.stderr
 
 
+def test_metrics_that_waited_are_sent(job: dict[str, Any], tmp_path: Path) -> None:
+    """What a dead store did not take arrives in the run it belongs to, once."""
+    from mlflow import MlflowClient
+
+    folder = job["root"] / job["folder"]
+    spool = folder / "whiten" / "seed-1" / "metrics.jsonl"
+    spool.write_text('["late/loss", 2.5, 1700000000000, 7]\n')
+    words = ["report", str(folder), "--send", "--out", str(tmp_path / "r.html")]
+    result = call(*words, "--tracking-uri", job["uri"])
+    assert result.exit_code == 0, result.output
+    assert "1 metrics sent" in result.stderr
+    run = Comparison.load(folder).of("whiten")[1].run_id
+    history = MlflowClient(job["uri"]).get_metric_history(run, "late/loss")
+    assert [(m.value, m.step, m.timestamp) for m in history] == [(2.5, 7, 1700000000000)]
+    assert not spool.exists()
+
+
 class Stop(Exception):
     """Stands for a kill."""
 
