@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = ["draw_labels", "sample"]
 
+PROBE_ROWS = 256  # rows along which a grid that adapts to the dynamics is estimated
 DEFAULT_SOLVER = {TargetKind.VELOCITY: "heun", TargetKind.DRIFT: "euler-maruyama"}
 
 
@@ -42,16 +43,27 @@ def sample(
     """Do what ``PreconditionedFlow.sample`` says."""
     process = flow.process(field, noise_level=noise_level)
     method = _solver(flow, process, solver)
-    times = grids.make(grid, steps, t_max=flow.t_max if t_max is None else t_max)
     like = _like(flow)
     labels = draw_labels(flow, n_or_label, label, like.device, generator)
     z0 = _noise(flow, n_or_label, like, generator)
+    times = grids.make(
+        grid,
+        steps,
+        flow.t_max if t_max is None else t_max,
+        offered={
+            "dynamics": process.dynamics,
+            "diffusion": process.diffusion,
+            "z0": z0[:PROBE_ROWS],
+            "label": None if labels is None else labels[:PROBE_ROWS],
+            "generator": generator,
+        },
+    )
     # A converted prediction is singular at t = 1, so the last step must not look there.
     converted = noise_level is not None or flow.objective.prediction is not flow.path.kind
     solution = solvers.integrate(
         process.dynamics,
         method,
-        times.to(like.device, z0.dtype),
+        times,
         z0,
         label=labels,
         diffusion=process.diffusion,
@@ -83,7 +95,7 @@ def encode(
     solution = solvers.integrate(
         process.dynamics,
         method,
-        grids.make(grid, steps).to(z1.device, z1.dtype),
+        grids.make(grid, steps),
         z1,
         label=label,
         diffusion=process.diffusion,

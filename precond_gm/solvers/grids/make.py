@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
 
 import torch
@@ -31,7 +31,14 @@ GRIDS: dict[str, Callable[..., Tensor]] = {
 _ALWAYS_GIVEN = ("steps", "t_max")
 
 
-def make(grid: GridLike, steps: int = 100, t_max: float = 1.0, **options: Any) -> Tensor:
+def make(
+    grid: GridLike,
+    steps: int = 100,
+    t_max: float = 1.0,
+    *,
+    offered: Mapping[str, Any] | None = None,
+    **options: Any,
+) -> Tensor:
     """Make a grid of ``steps`` steps that ends at ``t_max`` or before.
 
     Args:
@@ -39,6 +46,8 @@ def make(grid: GridLike, steps: int = 100, t_max: float = 1.0, **options: Any) -
             times``, or the user's own increasing times (then ``steps`` is not used).
         steps: Number of steps n; the grid has n + 1 times.
         t_max: Largest time, in (0, 1].
+        offered: What the caller knows of the process (``dynamics``, ``z0``, ...), for named grids
+            that ask for it; the others ignore it.
         options: Options of the named grid, such as ``delta=`` of ``"geometric"``.
 
     Returns:
@@ -64,7 +73,10 @@ def make(grid: GridLike, steps: int = 100, t_max: float = 1.0, **options: Any) -
     elif callable(grid):
         times = grid(steps, t_max, **options)
     else:
-        times = _named(grid, options)(steps, t_max, **options)
+        function = _named(grid, options)
+        asked = inspect.signature(function).parameters
+        known = {key: value for key, value in (offered or {}).items() if key in asked}
+        times = function(steps, t_max, **known | options)
     end = check_times(times)[-1]
     if end > t_max:
         raise InvalidInputError(
