@@ -5,6 +5,7 @@ from __future__ import annotations
 from precond_gm.preconditioners.affine import AbstractAffine
 from precond_gm.preconditioners.base import AbstractPreconditioner, FitReport
 from precond_gm.preconditioners.bounded import AffineRange, Logit
+from precond_gm.preconditioners.cache import precondition_cached
 from precond_gm.preconditioners.chain import Chain
 from precond_gm.preconditioners.composite import AbstractComposite
 from precond_gm.preconditioners.flows import AbstractFlow
@@ -35,6 +36,7 @@ __all__ = [
     "Spectral",
     "Standardize",
     "Whiten",
+    "precondition_cached",
 ]
 
 REGISTRY: Registry[AbstractPreconditioner] = Registry(

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from precond_gm.errors import InvalidInputError, NotFittedError
-from precond_gm.numerics.rows import RowsLike
+from precond_gm.numerics.rows import RowsLike, check_label
 from precond_gm.values import AbstractReport, InverseKind, Transformed
 
 if TYPE_CHECKING:
@@ -139,7 +139,7 @@ class AbstractPreconditioner(nn.Module, abc.ABC):
         return {name: getattr(self, name) for name in names}
 
     def require(self, rows: Tensor, label: Tensor | None) -> None:
-        """Check, by shapes alone, that the map is fitted and rows and labels are of its kind.
+        """Check that the map is fitted, and that rows and labels are of its kind.
 
         Raises:
             NotFittedError: Before ``fit``.
@@ -155,8 +155,12 @@ class AbstractPreconditioner(nn.Module, abc.ABC):
                 f"{type(self).__name__} was fitted on rows of shape {self.event_shape}; got "
                 f"{tuple(rows.shape[1:])}."
             )
-        if self.num_labels is not None and label is None:
+        if self.num_labels is None:
+            return
+        if label is None:
             raise InvalidInputError(
                 f"{type(self).__name__} was fitted with {self.num_labels} labels; give the label "
                 f"of each row."
             )
+        if label.device.type == "cpu":  # elsewhere looking at values would wait for the device
+            check_label(label, rows.shape[0], num_labels=self.num_labels)

@@ -239,6 +239,29 @@ def test_bad_rows(
         cls().fit(x, label, num_labels=3)
 
 
+def test_zca_is_the_optimal_transport_map() -> None:
+    """Oracle: POT's Bures map between the Gaussian of the rows and N(0, I)."""
+    ot = pytest.importorskip("ot")
+    x = rotated(torch.logspace(-3, 1, 4, dtype=torch.float64), 300, seed=3, mean=2.0)
+    part = Whiten(shrinkage="none")
+    part.fit(x)
+    law = Moments.of(x)
+    matrix, shift = ot.gaussian.bures_wasserstein_mapping(
+        law.mean.numpy(), np.zeros(4), law.covariance.numpy(), np.eye(4)
+    )
+    expected = x.numpy() @ matrix + shift
+    np.testing.assert_allclose(part(x).value, expected, rtol=1e-7, atol=1e-7)
+
+
+def test_label_that_was_never_fitted_is_refused() -> None:
+    """Oracle: the message names the label, the row and the range."""
+    x, label = mixture()
+    part = Whiten()
+    part.fit(x, label)
+    with pytest.raises(InvalidInputError, match=r"label is 3 at row 1; labels are in 0\.\.2"):
+        part.inverse(x[:2], torch.tensor([0, 3]))
+
+
 def test_refusals() -> None:
     """Oracle: the message says what to do."""
     part = Whiten()
