@@ -43,7 +43,8 @@ def image_grid(x: NDArray[Any], label: NDArray[Any] | None, num_labels: int) -> 
     columns = min(_COLUMNS, num_labels) if label is not None else min(_COLUMNS, count)
     gap = 1 + height // 16
     lines = _LINES if label is not None else max(1, min(_LINES, count // columns))
-    grid = np.ones((lines * (height + gap) - gap, columns * (width + gap) - gap, channels))
+    shape = (lines * (height + gap) - gap, columns * (width + gap) - gap, channels)
+    grid = np.full(shape, float(channels > 1))  # white: grey images are drawn with 0 as white
     for column in range(columns):
         members = (
             np.flatnonzero(label == column)
