@@ -14,6 +14,8 @@ from torch import Tensor
 
 __all__ = ["Sketch"]
 
+SMALL = 512  # features up to which their covariance is cheaper than many small merges
+
 
 @dataclass(frozen=True)
 class Sketch:
@@ -38,7 +40,9 @@ class Sketch:
     def of(cls, rows: Tensor, rank: int) -> Sketch:
         """Return the sketch of rows ``batch dim``."""
         result: Sketch | None = None
-        for piece in torch.split(rows, 2 * rank + 16):
+        # Many rows at once where a d x d matrix is small, else as many as keep the Gram matrix so.
+        size = 8192 if rows.shape[1] <= SMALL else 2 * rank + 16
+        for piece in torch.split(rows, size):
             part = piece.to(torch.float64)
             mean = part.mean(0)
             centred = part - mean
@@ -84,6 +88,10 @@ class Sketch:
 
 
 def _leading(rows: Tensor, rank: int) -> Tensor:
-    """Return leading right singular vectors times singular values, from the small Gram matrix."""
+    """Return leading right singular vectors times singular values, from the smaller Gram matrix."""
+    if rows.shape[0] > rows.shape[1]:
+        values, vectors = torch.linalg.eigh(rows.T @ rows)
+        scaled = vectors.T * values.clamp_min(0).sqrt()[:, None]
+        return scaled.flip(0)[:rank]
     _, turn = torch.linalg.eigh(rows @ rows.T)
     return turn.flip(1)[:, :rank].T @ rows
