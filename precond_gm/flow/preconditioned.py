@@ -9,13 +9,13 @@ import torch
 from torch import Tensor, nn
 
 from precond_gm.couplings.base import AbstractCoupling
-from precond_gm.errors import InvalidInputError, InvalidTypeError, NotFittedError
 from precond_gm.flow.dynamics import Process, backward_process, forward_process
+from precond_gm.flow.entry import paired, require_fitted, see
 from precond_gm.flow.sampling import encode, sample
 from precond_gm.models.adapt import AdaptedField
 from precond_gm.numerics.rows import RowsLike, batches, check_label, check_rows, checked
 from precond_gm.objectives import Objective, check_preconditioned, check_rows_are_not_bits
-from precond_gm.paths.base import AbstractPath, standard_normal
+from precond_gm.paths.base import AbstractPath
 from precond_gm.preconditioners import Identity
 from precond_gm.preconditioners.base import AbstractPreconditioner, FitReport
 from precond_gm.values import LossTerms, Pairing, Samples
@@ -116,7 +116,7 @@ class PreconditionedFlow(nn.Module):
         rows = checked(x, label, num_labels=self.num_labels, event_shape=self.event_shape)
         if not isinstance(self.preconditioner, Identity):
             check_rows_are_not_bits(rows, self.preconditioner)
-        self._see(rows, label)
+        see(self, rows, label)
         report = self.preconditioner.fit(
             rows,
             label,
@@ -152,7 +152,7 @@ class PreconditionedFlow(nn.Module):
         """
         check_rows(x, event_shape=self.event_shape)
         check_label(label, x.shape[0], num_labels=self.num_labels)
-        self._require_fitted()
+        require_fitted(self)
         parts = [self.preconditioner(p.x, p.label).value for p in batches(x, label)]
         return torch.cat(parts)
 
@@ -178,7 +178,7 @@ class PreconditionedFlow(nn.Module):
         Raises:
             InvalidInputError: A wrong shape; values are checked where data enter, not here.
         """
-        pairing = self._paired(x_or_pairing, label, preconditioned, generator)
+        pairing = paired(self, x_or_pairing, label, preconditioned, generator)
         z1 = pairing.z1
         t = self.objective.draw_times(
             z1.shape[0],
@@ -279,57 +279,3 @@ class PreconditionedFlow(nn.Module):
         from precond_gm.flow.state import stripped
 
         self.field.model.load_state_dict(stripped(state_dict))
-
-    def _see(self, x: RowsLike, label: Tensor | None) -> None:
-        """Remember the event shape and the class frequencies of the training data."""
-        counts = torch.zeros(self.num_labels or 0, dtype=torch.float64)
-        for part in batches(x, label):
-            self.event_shape = tuple(part.x.shape[1:])
-            if self.num_labels is not None and part.label is None:
-                raise InvalidInputError(
-                    f"the flow was wrapped with num_labels={self.num_labels}; give a label for "
-                    f"each row, or wrap without num_labels."
-                )
-            if self.num_labels is not None and part.label is not None:
-                counts += torch.bincount(part.label.cpu(), minlength=self.num_labels)
-        if self.num_labels is not None:
-            device = next((p.device for p in self.parameters()), torch.device("cpu"))
-            self.label_frequency = (counts / counts.sum()).to(device)
-
-    def _require_fitted(self) -> None:
-        if not self.preconditioner.is_fitted:
-            raise NotFittedError(
-                f"the preconditioner {type(self.preconditioner).__name__} is not fitted. Call "
-                f"flow.fit_preconditioner(x, label) on the training data first."
-            )
-
-    def _paired(
-        self,
-        x: Tensor | Pairing,
-        label: Tensor | None,
-        preconditioned: bool,
-        generator: torch.Generator | None,
-    ) -> Pairing:
-        if isinstance(x, Pairing):
-            return x
-        if not isinstance(x, Tensor) or not x.is_floating_point() or x.ndim < 2:
-            got = f"{x.dtype} {tuple(x.shape)}" if isinstance(x, Tensor) else type(x).__name__
-            raise InvalidTypeError(
-                f"loss takes a floating tensor of shape (batch, *event) or a Pairing; got {got}."
-            )
-        if label is not None and label.shape != (x.shape[0],):
-            raise InvalidInputError(
-                f"label has shape {tuple(label.shape)}, expected ({x.shape[0]},): one per row."
-            )
-        if preconditioned:
-            z1 = x
-        else:
-            self._require_fitted()
-            with torch.no_grad():
-                z1 = self.preconditioner(x, label).value
-        if self.event_shape is not None and tuple(z1.shape[1:]) != self.event_shape:
-            raise InvalidInputError(
-                f"rows have shape {tuple(z1.shape[1:])}, the flow was fitted on {self.event_shape}."
-            )
-        z0 = standard_normal(z1, generator)
-        return self.coupling.pair(z0, z1, label, generator=generator)
