@@ -99,10 +99,13 @@ class Loop:
         self.average = Average(flow, recipe.ema_decay)
         if recipe.compile:
             flow.field.compile()
-        optimiser = torch.optim.AdamW(
-            flow.field.parameters(), lr=recipe.lr, weight_decay=recipe.weight_decay, fused=True
+        # The engine wraps the network only. Its backward and its optimiser serve loss scaling and
+        # other engines; on each call they look for a package that is not there (8 % of a step).
+        self._field = engine.prepare(flow)
+        self._parameters = list(flow.field.parameters())
+        self._optimiser = torch.optim.AdamW(
+            self._parameters, lr=recipe.lr, weight_decay=recipe.weight_decay, fused=True
         )
-        self._field, self._optimiser = engine.prepare(flow, optimiser)
         self._generator = torch.Generator(engine.device)
         self._loss_sum = torch.zeros((), device=engine.device)
 
@@ -202,10 +205,10 @@ class Loop:
                     z, label, preconditioned=True, field=self._field, generator=self._generator
                 )
                 loss = terms.total / recipe.accumulate
-                engine.backward(loss)
+                loss.backward()  # type: ignore[no-untyped-call]
             total += loss.detach()
         if recipe.clip:
-            engine.clip_grad_norm_(self.flow.field.parameters(), recipe.clip)
+            torch.nn.utils.clip_grad_norm_(self._parameters, recipe.clip)
         self._optimiser.step()
         self._optimiser.zero_grad(set_to_none=True)
         return total
