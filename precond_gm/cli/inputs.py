@@ -54,6 +54,7 @@ def find_flow(run: str, tracking_uri: str | None) -> tuple[PreconditionedFlow, U
 
 def _loaded(path: Path) -> tuple[PreconditionedFlow, Units | None]:
     from precond_gm.checkpoint import load, read_state
+    from precond_gm.models.units import Units
 
     beside = path.with_name("units.pt")
     units = None

@@ -159,6 +159,7 @@ def test_diagnose_prints_one_line_per_variant() -> None:
         name: max(max(label["condition_number"]) for label in report["per_label"].values())
         for name, report in found.items()
     }
-    assert worst["whiten"] < 1.5 < 100 < worst["identity"]
+    assert worst["whiten"] < 1.5
+    assert worst["identity"] > 100
     text = call("diagnose", "--data", "mixture")
     assert [line.split()[0] for line in text.stdout.splitlines()[1:]] == ["identity", "whiten"]
