@@ -39,7 +39,7 @@ def condition_number(rows: Tensor, label: Tensor | None = None) -> tuple[float, 
     judged = [group for group in groups if group.shape[0] >= ROWS_PER_FEATURE * dim]
     if judged and dim <= MAX_FEATURES:
         return max(_condition(Moments.of(group)) for group in judged), None
-    width = max(1, min(dim, MAX_FEATURES, count // ROWS_PER_FEATURE))
+    width = min(dim, MAX_FEATURES, max(2, count // ROWS_PER_FEATURE))
     picked = torch.linspace(0, dim - 1, width, device=rows.device).round().long()
     within = [Moments.of(group[:, picked]) for group in groups]
     scatter = torch.stack([part.scatter for part in within]).sum(0)
