@@ -7,9 +7,9 @@ and moved into place, so a full disk or a kill leaves the old file as it was.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pickle
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -148,20 +148,17 @@ def write_state(state: dict[str, Any], path: str | os.PathLike[str]) -> None:
         CheckpointError: The file cannot be written; what was there is kept.
     """
     target = Path(path)
-    temporary = None
+    temporary = target.with_name(f".{target.name}.{os.getpid()}")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(
-            dir=target.parent, prefix=f".{target.name}.", delete=False
-        ) as file:
-            temporary = file.name
+        with temporary.open("wb") as file:
             torch.save(state, file)
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, target)
     except (OSError, RuntimeError) as error:
-        if temporary is not None:
-            Path(temporary).unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
         raise CheckpointError(
             f"cannot write {target}: {error}. What was there before is kept; free some space or "
             f"choose another folder."

@@ -56,7 +56,8 @@ def interpolant(flow: pg.PreconditionedFlow, t: float, generator: torch.Generato
     z1 = target(ROWS, generator)
     pairing = Pairing(torch.randn(ROWS, 2, generator=generator), z1)
     times = torch.full((ROWS,), t)
-    return flow.path.sample(pairing, times, target=flow.objective.loss_space, generator=generator).z_t
+    point = flow.path.sample(pairing, times, target=flow.objective.loss_space, generator=generator)
+    return point.z_t
 
 
 def w2(a: Tensor, b: Tensor) -> float:

@@ -29,11 +29,11 @@ class LazyGroup(click.Group):
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Return the names, in the order of a job."""
-        return [name for name in COMMANDS if _exists(name)]
+        return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Import the command."""
-        if cmd_name not in COMMANDS or not _exists(cmd_name):
+        if cmd_name not in COMMANDS:
             return None
         module, _, attribute = COMMANDS[cmd_name][0].partition(":")
         return getattr(importlib.import_module(module), attribute)
@@ -47,13 +47,6 @@ class LazyGroup(click.Group):
         """Run a command; what the package raises on purpose is printed, without a traceback."""
         with reported():
             return super().invoke(ctx)
-
-
-def _exists(name: str) -> bool:
-    """Whether the command's module is there: looked up, not imported."""
-    from importlib.util import find_spec
-
-    return find_spec(COMMANDS[name][0].partition(":")[0]) is not None
 
 
 @click.group(
