@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import torch
 from torch import Tensor, nn
 
@@ -61,6 +63,10 @@ class Objective(nn.Module):
         self.gaussian_source = gaussian_source
         self._values_checked = False
 
+    @functools.cached_property
+    def _adaptive(self) -> tuple[AbstractAdaptive, ...]:
+        return tuple(part for part in self.children() if isinstance(part, AbstractAdaptive))
+
     def forward(self, sample: PathSample, prediction: Tensor) -> LossTerms:
         """Judge the network's output at the points of ``sample``.
 
@@ -96,7 +102,7 @@ class Objective(nn.Module):
         divergence = self.divergence.at(sample.t, sample.z_t)
         per_row = divergence(sample.target, prediction)
         weight = None if self.weight == UNIT else self.weight(sample.t, sample.coefficients)
-        if self.training:
+        if self.training and self._adaptive:
             self._observe(sample.t, per_row.detach(), weight)
         return self._terms(sample, per_row, weight)
 
@@ -129,9 +135,8 @@ class Objective(nn.Module):
 
     def _observe(self, t: Tensor, per_row: Tensor, weight: Tensor | None) -> None:
         """Let adaptive parts learn from one batch."""
-        for part in self.children():
-            if isinstance(part, AbstractAdaptive):
-                part.observe(t, per_row, per_row if weight is None else per_row * weight.detach())
+        for part in self._adaptive:
+            part.observe(t, per_row, per_row if weight is None else per_row * weight.detach())
 
     def _terms(self, sample: PathSample, per_row: Tensor, weight: Tensor | None) -> LossTerms:
         """Average the rows with every factor there is, and no operation for one there is not."""

@@ -85,7 +85,8 @@ class AbstractPath(abc.ABC):
             pairing, t, noise = _twice(pairing), torch.cat((t, t)), torch.cat((noise, -noise))
         kind = target or self.kind
         c = self.coefficients(t)
-        z_t = _combine(c.alpha, c.beta, c.variance.sqrt(), pairing, noise)
+        gamma = c.variance if noise is None else c.variance.sqrt()  # not used without noise
+        z_t = _combine(c.alpha, c.beta, gamma, pairing, noise)
         value = self._target(kind, pairing, noise, c)
         return PathSample(t, z_t, value, kind, pairing.label, c, pairing.weight)
 
@@ -96,15 +97,16 @@ class AbstractPath(abc.ABC):
             return pairing.z1
         if kind is TargetKind.X0:
             return pairing.z0
-        gamma = c.variance.sqrt()
-        if kind is TargetKind.VELOCITY:
-            rate = noise_rate(c) * gamma if self.has_noise else gamma
-            return _combine(c.alpha_slope, c.beta_slope, rate, pairing, noise)
+        if kind is TargetKind.VELOCITY and noise is None:
+            return _combine(c.alpha_slope, c.beta_slope, c.variance, pairing, noise)
         if noise is None:
             raise IncompatiblePartsError(
                 f"{kind.value} is not defined on {self!r}, which has no noise of its own "
                 f"(gamma = 0). Use velocity, x1 or x0 there."
             )
+        gamma = c.variance.sqrt()
+        if kind is TargetKind.VELOCITY:
+            return _combine(c.alpha_slope, c.beta_slope, noise_rate(c) * gamma, pairing, noise)
         if kind is TargetKind.NOISE:
             return noise
         if kind is TargetKind.SCORE:
@@ -119,9 +121,9 @@ class AbstractPath(abc.ABC):
 def _combine(a: Tensor, b: Tensor, g: Tensor, pairing: Pairing, noise: Tensor | None) -> Tensor:
     """Return ``a z0 + b z1 + g eps`` in the dtype of the rows."""
     z0, z1 = pairing.z0, pairing.z1
-    value = expand(a, z1) * z0 + expand(b, z1) * z1
+    value = torch.addcmul(expand(a, z1) * z0, expand(b, z1), z1)  # one pass over the rows less
     if noise is not None:
-        value = value + expand(g, z1) * noise
+        value = torch.addcmul(value, expand(g, z1), noise)
     return value.to(z1.dtype)
 
 
