@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import os
 import resource
 import subprocess
 import sys
@@ -85,7 +86,14 @@ def main() -> None:
         cell(given.cell[0], int(given.cell[1]), given.device)
         return
     sampling = sampling_seconds()
-    table = []
+    device = "" if given.device == "cpu" else f"_{given.device}"
+    record = {
+        "sampling_ms": 1e3 * sampling,
+        "flow_steps": STEPS,
+        "limit_s": given.limit,
+        "load_average": os.getloadavg()[0],  # above the number of cores, times are too long
+    }
+    table: list[dict[str, Any]] = []
     for name in given.names.split(",") if given.names else REGISTRY.names():
         for dim in SHAPES:
             if (given.quick and dim > 64) or (dim > 784 and name not in LARGE):
@@ -95,9 +103,7 @@ def main() -> None:
                 row["share_of_sampling"] = row["inverse_ms"] / (1e3 * sampling)
             table.append(row)
             print(_line(row), flush=True)
-    device = "" if given.device == "cpu" else f"_{given.device}"
-    record = {"sampling_ms": 1e3 * sampling, "flow_steps": STEPS, "limit_s": given.limit}
-    save(f"preconditioners{device}", record | {"cells": table})
+            save(f"preconditioners{device}", record | {"cells": table})  # a run may be cut off
 
 
 def _run(name: str, dim: int, limit: float, device: str) -> dict[str, Any]:

@@ -102,6 +102,7 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=100_000, help="per label, fitted and held out")
     parser.add_argument("--max-steps", type=int, default=300, help="of flows")
     parser.add_argument("--names", default=None, help="comma-separated; all by default")
+    parser.add_argument("--target", choices=("gaussian", "bent"), default=None)
     given = parser.parse_args()
     torch.set_num_threads(1)
     names = given.names.split(",") if given.names else REGISTRY.names()
@@ -109,6 +110,8 @@ def main() -> None:
     noise = 1 + 4 * math.sqrt(2 * DIM / given.rows)
     print(f"sampling noise alone: {noise:.3f}", file=sys.stderr)
     for target in (gaussian, bent):
+        if given.target not in (None, target.__name__):
+            continue
         (x, label), (new, own) = target(given.rows, 0), target(given.rows, 1)
         before = worst_condition(new, own)
         for name in names:
