@@ -76,4 +76,5 @@ def test_wheel_holds_the_package_and_the_plugins_only(tmp_path: Path) -> None:
     expected = {Path(package).name for package in packages}
     info = {top for top in tops if top.endswith(".dist-info")}
     assert tops - info == expected
-    assert "precond_gm/report/templates/report.html" in names
+    assert "precond_gm/report/templates/comparison.html.j2" in names
+    assert "precond_gm/training/recipes/digits.yaml" in names
