@@ -103,3 +103,40 @@ def test_the_adapted_grid_is_estimated_from_the_flow_itself() -> None:
         )
     )
     torch.testing.assert_close(estimated, known, rtol=0.1, atol=0.02)
+
+
+def test_marginals_at_any_time_are_those_of_the_interpolant() -> None:
+    """The Markovian projection keeps every marginal (2409.08311, Theorem 1).
+
+    Oracle: Var(z_t) = (1 - t)^2 + t^2 lambda + 2 t (1 - t) of the bridge itself.
+    """
+    flow = exact_flow("brownian-bridge")
+    drawn = flow.sample(ROWS, steps=STEPS, trajectory=True, generator=seeded())
+    assert drawn.trajectory is not None
+    for t in (0.25, 0.5, 0.75, 1.0):
+        expected = (1 - t) ** 2 + t**2 * VARIANCE + 2 * t * (1 - t)
+        assert_variance(drawn.trajectory[round(t * STEPS)], expected)
+
+
+def test_a_predicted_drift_stops_at_t_max() -> None:
+    """The drift's variance grows without bound, so training and sampling stop together.
+
+    Oracle: the path's t_max, in the times drawn and in the last time reached.
+    """
+    flow = pg.wrap(
+        pg.models.MLP(2, width=8),
+        path=("brownian-bridge", {"t_max": 0.9}),
+        prediction="drift",
+        event_shape=(2,),
+    )
+    times = flow.objective.draw_times(4000, t_max=flow.t_max, generator=seeded())
+    assert flow.t_max == 0.9
+    assert 0.89 < float(times.max()) <= 0.9
+    reached: list[float] = []
+
+    def record(t: Tensor, z: Tensor, label: Tensor | None = None) -> Tensor:
+        reached.append(float(t[0]))
+        return 0 * z
+
+    flow.sample(2, steps=9, field=record)
+    assert max(reached) == pytest.approx(0.8)  # the ninth step goes from 0.8 to 0.9
