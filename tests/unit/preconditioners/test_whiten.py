@@ -241,7 +241,8 @@ def test_bad_rows(
 
 def test_zca_is_the_optimal_transport_map() -> None:
     """Oracle: POT's Bures map between the Gaussian of the rows and N(0, I)."""
-    ot = pytest.importorskip("ot")
+    import ot
+
     x = rotated(torch.logspace(-3, 1, 4, dtype=torch.float64), 300, seed=3, mean=2.0)
     part = Whiten(shrinkage="none")
     part.fit(x)
