@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any, final
+from typing import final
 
 import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from precond_gm.couplings.base import AbstractCoupling
-from precond_gm.couplings.independent import Independent
+from precond_gm.couplings.around import AbstractAround
 from precond_gm.couplings.within_label import check_pair
-from precond_gm.numerics.rows import RowsLike
 from precond_gm.values import Pairing
 
 __all__ = ["Gathered"]
@@ -20,7 +18,7 @@ __all__ = ["Gathered"]
 
 @final
 @dataclass(frozen=True)
-class Gathered(AbstractCoupling):
+class Gathered(AbstractAround):
     """Pair the rows of all processes as one batch, on rank 0, and give each process its part.
 
     A batch of 256 on each of 8 processes is then paired like one of 2,048. Every process must call
@@ -36,27 +34,10 @@ class Gathered(AbstractCoupling):
         torch.Size([2, 1])
     """
 
-    inner: AbstractCoupling = Independent()  # noqa: RUF009 (frozen, so it can be shared)
-
-    def __post_init__(self) -> None:
-        from precond_gm.couplings import REGISTRY
-
-        object.__setattr__(self, "inner", REGISTRY.resolve(self.inner))
-
-    @property
-    def keeps_marginals(self) -> bool:
-        """Whether the inner coupling does."""
-        return self.inner.keeps_marginals
-
     @property
     def label_aware(self) -> bool:
         """Whether the inner coupling is."""
         return self.inner.label_aware
-
-    @property
-    def is_independent(self) -> bool:
-        """Whether the inner coupling is."""
-        return self.inner.is_independent
 
     @torch.no_grad()
     def pair(
@@ -88,29 +69,6 @@ class Gathered(AbstractCoupling):
             None if whole.label is None else part(whole.label),
             None if self.inner.keeps_marginals or whole.weight is None else part(whole.weight),
         )
-
-    def fit(
-        self,
-        z1: RowsLike,
-        label: Tensor | None = None,
-        *,
-        generator: torch.Generator | None = None,
-    ) -> None:
-        """Fit the inner coupling, on this process."""
-        self.inner.fit(z1, label, generator=generator)
-
-    @property
-    def needs_fit(self) -> bool:
-        """Whether the inner coupling must be fitted."""
-        return self.inner.needs_fit
-
-    def state_dict(self) -> dict[str, Any]:
-        """Return the inner coupling's state."""
-        return self.inner.state_dict()
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Restore the inner coupling's state."""
-        self.inner.load_state_dict(state)
 
 
 def _gather(rows: Tensor) -> Tensor:

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, final
+from typing import final
 
 import torch
 from torch import Tensor
 
-from precond_gm.couplings.base import AbstractCoupling
-from precond_gm.couplings.independent import Independent
+from precond_gm.couplings.around import AbstractAround
 from precond_gm.errors import InvalidInputError
-from precond_gm.numerics.rows import RowsLike
 from precond_gm.values import Pairing
 
 __all__ = ["WithinLabel", "check_pair", "pair_within_label"]
@@ -69,7 +67,7 @@ def pair_within_label(
 
 @final
 @dataclass(frozen=True)
-class WithinLabel(AbstractCoupling):
+class WithinLabel(AbstractAround):
     """Apply another coupling within each label, which makes it label-aware.
 
     A plain transport plan between a whole batch and its noise lets a label choose its noise: the
@@ -84,26 +82,9 @@ class WithinLabel(AbstractCoupling):
 
     Example:
         >>> import torch
-        >>> WithinLabel(Independent()).pair(torch.zeros(2, 1), torch.ones(2, 1)).label is None
+        >>> WithinLabel("independent").pair(torch.zeros(2, 1), torch.ones(2, 1)).label is None
         True
     """
-
-    inner: AbstractCoupling = Independent()  # noqa: RUF009 (frozen, so it can be shared)
-
-    def __post_init__(self) -> None:
-        from precond_gm.couplings import REGISTRY
-
-        object.__setattr__(self, "inner", REGISTRY.resolve(self.inner))
-
-    @property
-    def keeps_marginals(self) -> bool:
-        """Whether the inner coupling does."""
-        return self.inner.keeps_marginals
-
-    @property
-    def is_independent(self) -> bool:
-        """Whether the inner coupling is."""
-        return self.inner.is_independent
 
     def pair(
         self,
@@ -120,26 +101,3 @@ class WithinLabel(AbstractCoupling):
             return self.inner.pair(z0, z1, label, generator=generator)
 
         return pair_within_label(inner, z0, z1, label)
-
-    def fit(
-        self,
-        z1: RowsLike,
-        label: Tensor | None = None,
-        *,
-        generator: torch.Generator | None = None,
-    ) -> None:
-        """Fit the inner coupling."""
-        self.inner.fit(z1, label, generator=generator)
-
-    @property
-    def needs_fit(self) -> bool:
-        """Whether the inner coupling must be fitted."""
-        return self.inner.needs_fit
-
-    def state_dict(self) -> dict[str, Any]:
-        """Return the inner coupling's state."""
-        return self.inner.state_dict()
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Restore the inner coupling's state."""
-        self.inner.load_state_dict(state)
