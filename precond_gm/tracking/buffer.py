@@ -21,23 +21,15 @@ class MetricBuffer:
     """Collect metrics and hand them to ``send`` in batches.
 
     Args:
-        send: Writes a list of rows to the store; raises when it cannot.
+        send: Writes a list of rows to the store; returns whether it could.
         spool: File that receives what could not be sent, one JSON list a line; None drops it.
-        on_failure: Called once, with the error, when sending fails first.
     """
 
-    def __init__(
-        self,
-        send: Callable[[list[Row]], None],
-        spool: Path | None,
-        on_failure: Callable[[Exception], None],
-    ) -> None:
+    def __init__(self, send: Callable[[list[Row]], bool], spool: Path | None) -> None:
         self._send = send
         self._spool = spool
-        self._on_failure = on_failure
         self._rows: list[Row] = []
         self._last = time.monotonic()
-        self.is_broken = False
 
     def add(self, metrics: Mapping[str, float], step: int) -> None:
         """Keep metrics; send when a batch is full or some seconds have passed."""
@@ -47,25 +39,20 @@ class MetricBuffer:
             self.flush()
 
     def flush(self) -> None:
-        """Send everything that waits; after a failure, write it to the spool instead."""
+        """Send everything that waits; what is not taken is written to the spool."""
         self._last = time.monotonic()
         rows, self._rows = self._rows, []
-        while rows:
-            batch, rows = rows[:_BATCH], rows[_BATCH:]
-            if not self.is_broken:
-                try:
-                    self._send(batch)
-                    continue
-                except Exception as error:  # training goes on whatever the store does
-                    self.is_broken = True
-                    self._on_failure(error)
-            self._keep(batch)
+        for start in range(0, len(rows), _BATCH):
+            batch = rows[start : start + _BATCH]
+            if not self._send(batch):
+                self.keep(batch)
 
-    def _keep(self, batch: list[Row]) -> None:
+    def keep(self, rows: list[Row]) -> None:
+        """Write rows to the spool; a spool, even an empty one, says that the store lacks some."""
         if self._spool is not None:
             self._spool.parent.mkdir(parents=True, exist_ok=True)
             with self._spool.open("a", encoding="utf-8") as file:
-                file.writelines(json.dumps(row) + "\n" for row in batch)
+                file.writelines(json.dumps(row) + "\n" for row in rows)
 
 
 def read_spool(path: Path) -> list[Row]:

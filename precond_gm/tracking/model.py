@@ -33,14 +33,19 @@ def log_flow(
         run_id: Of the run.
         units: Back to the units of the file, or None.
         registered_name: Name in the registry; empty for none.
+
+    Raises:
+        UnknownNameError: The network is not one of the package's, so it could not be built again.
     """
     import mlflow
     import numpy as np
     from mlflow.models import ModelSignature
     from mlflow.types import ParamSchema, ParamSpec, Schema, TensorSpec
 
+    from precond_gm import models
     from precond_gm.checkpoint import save, write_state
 
+    models.REGISTRY.describe(flow.field.model)
     signature = ModelSignature(
         inputs=Schema([TensorSpec(np.dtype(np.int64), (-1,))]),
         outputs=Schema([TensorSpec(np.dtype(np.float32), (-1, *(flow.event_shape or ())))]),

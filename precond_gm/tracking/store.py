@@ -17,10 +17,15 @@ from precond_gm.errors import TrackingError
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-__all__ = ["DEFAULT_URI", "connect", "default_uri"]
+__all__ = ["DEFAULT_URI", "cause", "connect", "default_uri", "unreachable"]
 
 DEFAULT_URI = "sqlite:///mlflow.db"
 _TIMEOUT_SECONDS = 5.0
+_CALM = {  # by default a server that has died holds up the training for four minutes, per call
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",
+}
 
 
 def default_uri() -> str:
@@ -39,7 +44,8 @@ def connect(uri: str) -> MlflowClient:
     """
     if urlparse(uri).scheme in ("http", "https"):
         _knock(uri)
-    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+    for name, value in _CALM.items():
+        os.environ.setdefault(name, value)
     logging.getLogger("alembic").setLevel(logging.WARNING)
     logging.getLogger("mlflow.store.db.utils").setLevel(logging.WARNING)
     from mlflow import MlflowClient
@@ -56,11 +62,19 @@ def connect(uri: str) -> MlflowClient:
 
 def unreachable(uri: str, error: Exception | str) -> str:
     """Return the message for a store that cannot be used."""
-    first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+    first = cause(error)
+    remedy = "Start the server, correct --tracking-uri"
+    if "database is locked" in first:
+        remedy = "Another program writes to it: wait for it, correct --tracking-uri"
     return (
-        f"the tracking store {uri} cannot be used: {first}. Start the server, correct "
-        f"--tracking-uri, or leave it out to write to {DEFAULT_URI}."
+        f"the tracking store {uri} cannot be used: {first}. {remedy}, or leave it out "
+        f"to write to {DEFAULT_URI}."
     )
+
+
+def cause(error: Exception | str) -> str:
+    """Return the first line of an error, or its kind where it says nothing."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
 
 
 def _knock(uri: str) -> None:

@@ -6,7 +6,6 @@ import json
 import math
 import re
 import tempfile
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -14,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from precond_gm.errors import TrackingError
 from precond_gm.tracking.buffer import MetricBuffer, Row
-from precond_gm.tracking.store import connect, default_uri, unreachable
+from precond_gm.tracking.link import Link
+from precond_gm.tracking.store import default_uri, unreachable
 from precond_gm.values import AbstractReport
 
 if TYPE_CHECKING:
@@ -35,7 +35,8 @@ class MlflowTracker:
     """One run of an experiment; ``child`` opens a nested one.
 
     The store must answer when the run starts. If it goes away later, training is not disturbed:
-    metrics are kept in ``spool`` and a warning says how to send them.
+    metrics are kept in ``spool`` and a warning says so, once. A nested run that starts after that
+    has no ``run_id``, and keeps everything in its spool.
 
     Args:
         experiment: Name of the experiment; made if it is not there.
@@ -44,6 +45,7 @@ class MlflowTracker:
         run_id: A run to go on with, after a resume.
         spool: File for metrics that cannot be sent.
         tags: Of the run.
+        advice: What a warning tells the user to do when the store has gone.
 
     Raises:
         TrackingError: The store cannot be reached, at the start.
@@ -65,36 +67,44 @@ class MlflowTracker:
         run_id: str | None = None,
         spool: Path | None = None,
         tags: Mapping[str, str] | None = None,
-        _client: MlflowClient | None = None,
+        advice: str = "",
+        _parent: MlflowTracker | None = None,
     ) -> None:
         self.experiment = experiment
         self.tracking_uri = tracking_uri or default_uri()
         self.run_name = run_name
         self._asked_id = run_id
         self._tags = dict(tags or {})
-        self._spool = spool
-        self._client = _client
+        kept = "Metrics are not kept." if spool is None else f"Metrics are kept in {spool}."
+        self._is_nested = _parent is not None
+        self._link = Link(self.tracking_uri, advice or kept) if _parent is None else _parent._link
         self._run_id: str | None = None
-        self._buffer = MetricBuffer(self._send, spool, self._lost)
+        self._buffer = MetricBuffer(self._sent, spool)
 
     @property
     def run_id(self) -> str:
-        """Identifier of the run; known once the run was entered."""
+        """Identifier of the run; known once the run was entered and the store took it."""
         if self._run_id is None:
             raise TrackingError("the run has not started: use the tracker in a with statement.")
         return self._run_id
 
     @property
+    def is_known(self) -> bool:
+        """Whether the store knows the run, so that it has a ``run_id``."""
+        return self._run_id is not None
+
+    @property
     def client(self) -> MlflowClient:
         """The client of the store."""
-        if self._client is None:
-            self._client = connect(self.tracking_uri)
-        return self._client
+        return self._link.client
 
     def __enter__(self) -> MlflowTracker:
-        """Start the run, or go on with ``run_id``."""
+        """Start the run, or go on with ``run_id`` where the store knows it."""
+        if self._is_nested:
+            self._link.attempt(self._start)
+            return self
         try:
-            self._run_id = self._continued() or self._created()
+            self._start()
         except TrackingError:
             raise
         except Exception as error:
@@ -112,7 +122,8 @@ class MlflowTracker:
         status = "FINISHED" if kind is None else "FAILED"
         if kind is not None and issubclass(kind, KeyboardInterrupt):
             status = "KILLED"
-        self._try(lambda: self.client.set_terminated(self.run_id, status))
+        if not self._link.attempt(lambda: self.client.set_terminated(self.run_id, status)):
+            self._buffer.keep([])
 
     def child(
         self, run_name: str, *, run_id: str | None = None, spool: Path | None = None
@@ -125,7 +136,7 @@ class MlflowTracker:
             run_id=run_id,
             spool=spool,
             tags={_PARENT: self.run_id},
-            _client=self.client,
+            _parent=self,
         )
 
     def log_params(self, params: Mapping[str, Any]) -> None:
@@ -138,7 +149,7 @@ class MlflowTracker:
             for start in range(0, len(rows), 100):
                 self.client.log_batch(self.run_id, params=rows[start : start + 100])
 
-        self._try(send)
+        self._link.attempt(send)
 
     def log_metrics(self, metrics: Mapping[str, float], step: int = 0) -> None:
         """Log numbers at a step; they are sent in batches."""
@@ -161,7 +172,7 @@ class MlflowTracker:
 
     def log_file(self, path: Path, folder: str = "") -> None:
         """Log a file that exists."""
-        self._try(lambda: self.client.log_artifact(self.run_id, str(path), folder or None))
+        self._link.attempt(lambda: self.client.log_artifact(self.run_id, str(path), folder or None))
 
     def log_model(
         self, flow: PreconditionedFlow, *, units: Units | None = None, registered_name: str = ""
@@ -170,7 +181,7 @@ class MlflowTracker:
         from precond_gm.tracking.model import log_flow
 
         found: list[str] = []
-        self._try(
+        self._link.attempt(
             lambda: found.append(
                 log_flow(flow, self.tracking_uri, self.run_id, units, registered_name)
             )
@@ -189,16 +200,26 @@ class MlflowTracker:
         """
         try:
             for start in range(0, len(rows), _BATCH):
-                self._send(list(rows[start : start + _BATCH]))
+                self._send(rows[start : start + _BATCH])
         except Exception as error:
             raise TrackingError(unreachable(self.tracking_uri, error)) from error
 
+    def _start(self) -> None:
+        self._run_id = self._continued() or self._created()
+
     def _continued(self) -> str | None:
+        """Open the run that was asked for; None where the store does not know it."""
+        from mlflow.exceptions import MlflowException
+
         if self._asked_id is None:
             return None
-        run = self.client.get_run(self._asked_id)
-        self.client.update_run(run.info.run_id, status="RUNNING")
-        return str(run.info.run_id)
+        try:
+            self.client.update_run(self._asked_id, status="RUNNING")
+        except MlflowException as error:
+            if error.error_code == "RESOURCE_DOES_NOT_EXIST":
+                return None
+            raise
+        return self._asked_id
 
     def _created(self) -> str:
         found = self.client.get_experiment_by_name(self.experiment)
@@ -212,7 +233,10 @@ class MlflowTracker:
         run = self.client.create_run(identity, tags=self._tags, run_name=self.run_name)
         return str(run.info.run_id)
 
-    def _send(self, rows: list[Row]) -> None:
+    def _sent(self, rows: list[Row]) -> bool:
+        return self._link.attempt(lambda: self._send(rows))
+
+    def _send(self, rows: Sequence[Row]) -> None:
         from mlflow.entities import Metric
 
         metrics = [Metric(key, _finite(value), stamp, step) for key, value, stamp, step in rows]
@@ -224,25 +248,6 @@ class MlflowTracker:
             path = Path(scratch) / name
             write(path)
             self.log_file(path, folder)
-
-    def _try(self, action: Callable[[], Any]) -> None:
-        """Do something to the store; a store that has gone away must not end the training."""
-        if self._buffer.is_broken:
-            return
-        try:
-            action()
-        except Exception as error:
-            self._buffer.is_broken = True
-            self._lost(error)
-
-    def _lost(self, error: Exception) -> None:
-        kept = f" Metrics are kept in {self._spool}." if self._spool else ""
-        warnings.warn(
-            f"{unreachable(self.tracking_uri, error)}{kept} Training goes on; everything is in "
-            f"the job's folder as well, and 'precond-gm report FOLDER --send' logs it later.",
-            UserWarning,
-            stacklevel=2,
-        )
 
 
 def metric_name(name: str) -> str:
