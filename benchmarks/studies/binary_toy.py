@@ -94,8 +94,10 @@ def run(cell: tuple[str, str, str], seed: int, steps: int) -> Iterator[tuple[str
         yield "loss", float(at), float(loss) / BITS
         yield "gradient_norm", float(at), float(norm)
     raw = flow.sample(5000, steps=50, generator=generator).x
-    yield "distance_to_bits", 0, float((raw - raw.sign()).square().mean().sqrt())
-    judged = binary(raw.sign(), signs(50_000, generator))
+    bits = torch.where(raw > 0, 1.0, -1.0)
+    yield "distance_to_bits", 0, float((raw - bits).square().mean().sqrt())
+    judged = binary(bits, signs(50_000, generator))
+    yield "c2st", 0, judged.c2st.value
     for moment, key in zip(judged.moments, ("single", "pair", "triple"), strict=True):
         yield f"{key}_error", 0, moment.error
         yield f"{key}_floor", 0, moment.floor

@@ -119,10 +119,16 @@ def train(
     generator: torch.Generator,
     name: str,
     learning_rate: float = 1e-3,
+    anneal: bool = False,
 ) -> Tensor:
-    """Train with Adam and return the norm of the gradient at every step."""
+    """Train with Adam and return the norm of the gradient at every step.
+
+    With ``anneal`` the rate decays to zero as half a cosine, else it is constant.
+    """
     parameters = [p for p in flow.parameters() if p.requires_grad]
-    optimiser = torch.optim.Adam(parameters, lr=learning_rate)
+    optimiser = torch.optim.Adam(parameters, lr=learning_rate, fused=True)
+    last = 0.0 if anneal else learning_rate
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps, eta_min=last)
     norms = []
     for _ in trange(steps, desc=name, leave=False, mininterval=5):
         rows = torch.randint(data.shape[0], (size,), generator=generator)
@@ -130,4 +136,5 @@ def train(
         flow.loss(data[rows], preconditioned=True, generator=generator).total.backward()
         norms.append(torch.nn.utils.get_total_norm([p.grad for p in parameters]))
         optimiser.step()
+        schedule.step()
     return torch.stack(norms)

@@ -1,6 +1,7 @@
 """The first three experiments of 2511.16599, on a mixture whose posterior mean is known.
 
-1. Uniform times against Beta(2, 2), velocity-prediction: do both reach the same optimum?
+1. Uniform times against Beta(2, 2), velocity-prediction: do both reach the same optimum? Here one
+   budget; same_optimum.py has the approach to it over budgets.
 2. Weight 1 against ``1 / (1 - t + 0.01)^2``, x1-prediction: stability and quality.
 3. The singular velocity loss of x1-prediction against its epsilon form: the loss next to t = 1.
 
@@ -66,12 +67,16 @@ class Judge:
         self.x1 = law.posterior_mean(self.t, self.z)
 
     @torch.no_grad()
-    def error(self, flow: pg.PreconditionedFlow) -> Tensor:
-        """Return the squared error of the implied x1 at each point."""
+    def estimate(self, flow: pg.PreconditionedFlow) -> Tensor:
+        """Return the implied x1 at each point."""
         output = flow(self.t.float(), self.z.float()).double()
         if flow.objective.prediction is TargetKind.VELOCITY:
-            output = self.z + (1 - self.t[:, None]) * output
-        return (output - self.x1).square().sum(1)
+            return self.z + (1 - self.t[:, None]) * output
+        return output
+
+    def error(self, flow: pg.PreconditionedFlow) -> Tensor:
+        """Return the squared error of the implied x1 at each point."""
+        return (self.estimate(flow) - self.x1).square().sum(1)
 
 
 def run(

@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from precond_gm.diagnostics.classifiers import c2st, share
 from precond_gm.errors import InvalidInputError
 from precond_gm.numerics.rows import check_rows
+from precond_gm.numerics.statistics import Estimate
 from precond_gm.values import AbstractReport
 
 if TYPE_CHECKING:
@@ -21,6 +23,7 @@ __all__ = ["BinaryReport", "MomentErrors", "binary"]
 
 MOST_BITS = 20  # a million states, 8 MB per histogram
 MOST_TUPLES = 2000  # pairs or triples beyond that are drawn at random
+MOST_JUDGED = 2000  # rows of each side that the classifier is shown
 
 
 @dataclass(frozen=True)
@@ -54,6 +57,7 @@ class BinaryReport(AbstractReport):
         kl: ``KL(data || samples)`` in nats: the cross-entropy less the entropy of the data's own
             histogram. Its floor is not zero: a finite data set has a histogram of its own.
         total_variation: Half the L1 distance of the two histograms.
+        c2st: Share of rows that a classifier tells right, out of fold; 1/2 is chance.
         num_samples: Number of samples.
     """
 
@@ -62,6 +66,7 @@ class BinaryReport(AbstractReport):
     cross_entropy_error: float | None
     kl: float | None
     total_variation: float | None
+    c2st: Estimate
     num_samples: int
 
     def as_metrics(self) -> dict[str, float]:
@@ -74,6 +79,8 @@ class BinaryReport(AbstractReport):
         for name, found in zip(("single", "pair", "triple"), self.moments, strict=True):
             metrics[f"binary/{name}_error"] = found.error
             metrics[f"binary/{name}_floor"] = found.floor
+        metrics["binary/c2st"] = self.c2st.value
+        metrics["binary/c2st_low"] = self.c2st.low
         return metrics
 
     def plot(self) -> Figure:
@@ -105,7 +112,7 @@ def binary(
         samples: Rows of two values, shape ``batch *event``.
         data: Rows of the same two values; held-out data, for a fair figure.
         smoothing: Share of independent bits, in (0, 1).
-        generator: Source of the random pairs and triples, where there are too many.
+        generator: Source of the random pairs, triples and rows, where there are too many.
 
     Raises:
         InvalidInputError: More than two values, or other values in samples than in data.
@@ -134,7 +141,13 @@ def binary(
         variation = float((p - _histogram(fake)).abs().sum() / 2)
     first, second, third = moments
     return BinaryReport(
-        (first, second, third), entropy, entropy_error, kl, variation, fake.shape[0]
+        (first, second, third),
+        entropy,
+        entropy_error,
+        kl,
+        variation,
+        share(c2st(*_judged(fake, real, generator))),
+        fake.shape[0],
     )
 
 
@@ -161,6 +174,16 @@ def _tuples(bits: int, order: int, generator: torch.Generator | None) -> Tensor:
     device = generator.device if generator is not None else None
     scores = torch.rand(MOST_TUPLES, bits, generator=generator, device=device)
     return scores.topk(order, dim=1).indices.cpu()
+
+
+def _judged(
+    fake: Tensor, real: Tensor, generator: torch.Generator | None
+) -> tuple[Tensor, Tensor]:
+    """Return equally many random rows of both, so that guessing the side is right half the time."""
+    size = min(len(fake), len(real), MOST_JUDGED)
+    device = generator.device if generator is not None else None
+    orders = [torch.randperm(len(x), generator=generator, device=device) for x in (fake, real)]
+    return fake[orders[0][:size].to(fake.device)], real[orders[1][:size].to(real.device)]
 
 
 def _moment_errors(real: Tensor, fake: Tensor, index: Tensor) -> MomentErrors:

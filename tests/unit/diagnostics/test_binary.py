@@ -79,3 +79,16 @@ def test_samples_that_are_no_bits_are_refused() -> None:
         binary(torch.rand(8, 3), draw([0.5] * 3, 8, 0))
     with pytest.raises(InvalidInputError, match="smoothing"):
         binary(draw([0.5] * 3, 8, 0), draw([0.5] * 3, 8, 0), smoothing=0.0)
+
+
+def test_classifier_sees_what_only_triples_see() -> None:
+    """Oracle: the Bayes classifier of parity against coins is right in 3/4 of the rows."""
+    g = torch.Generator().manual_seed(0)
+    signs = torch.randint(0, 2, (6000, 3), generator=g).double() * 2 - 1
+    parity = signs.clone()
+    parity[:, 2] = signs[:, 0] * signs[:, 1]
+    told = binary(signs, parity, generator=g).c2st
+    assert told.low < 0.75 < told.high
+    assert told.value == pytest.approx(0.75, abs=0.04)  # five deviations of 4,000 rows
+    same = binary(signs[:3000], signs[3000:], generator=g)
+    assert same.as_metrics()["binary/c2st"] == pytest.approx(0.5, abs=0.04)
