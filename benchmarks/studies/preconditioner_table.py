@@ -4,9 +4,14 @@ Gaussian: d = 16, eigenvalues from 1e-4 to 1e1, turned differently for each labe
 held out as are fitted. Sampling noise alone makes the largest condition number over t about
 ``1 + 4 sqrt(d / n_train + d / n_test)``. Bent: two labels of a parabola with noise, on which no
 affine map can be exact. The condition number is the largest over labels and over t of
-``(1 - t)^2 + t^2 eigenvalue``, on rows that no fit has seen. Run:
+``(1 - t)^2 + t^2 eigenvalue``, on rows that no fit has seen.
 
-    python benchmarks/studies/preconditioner_table.py [--rows 100000] [--max-steps 300]
+Flows draw mini-batches from all rows, and stop after a number of steps or seconds. An image that is
+slow to compute is judged on the rows that a number of seconds allow, in random order; the columns
+say how many steps and rows that were, and what noise these rows alone would make. A row that is in
+the table already is kept. Run, about 15 minutes:
+
+    python benchmarks/studies/preconditioner_table.py [--rows 100000] [--names whiten,zuko.nsf]
 """
 
 from __future__ import annotations
@@ -22,16 +27,31 @@ import torch
 from torch import Tensor
 
 from precond_gm.preconditioners import REGISTRY, AbstractPreconditioner
+from precond_gm.preconditioners.flows import AbstractFlow
 from precond_gm.preconditioners.judging import gaussian_log_density
-from precond_gm.values import InverseKind
+from precond_gm.values import Batch
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "speed"))
 from harness import commit
 
 RESULTS = Path(__file__).resolve().parents[1] / "results"
 DIM, LABELS = 16, 3
-ITERATED_ROWS = 5_000  # held-out rows for maps whose log-determinant or inverse iterates
-FIELDS = ("target", "name", "rows", "before", "after", "log_likelihood", "seconds", "commit")
+CHUNK = 3_000
+FIELDS = (
+    "target",
+    "name",
+    "fitted_rows",
+    "steps",
+    "held_out_rows",
+    "before",
+    "after",
+    "noise_alone",
+    "log_likelihood",
+    "behind_whiten",
+    "behind_error",
+    "seconds",
+    "commit",
+)
 
 
 def gaussian(rows: int, seed: int) -> tuple[Tensor, Tensor]:
@@ -44,7 +64,8 @@ def gaussian(rows: int, seed: int) -> tuple[Tensor, Tensor]:
         basis = torch.linalg.qr(torch.randn(DIM, DIM, generator=turn, dtype=torch.float64))[0]
         part = torch.randn(rows, DIM, generator=draw, dtype=torch.float64)
         x.append(part * spectrum @ basis.T + label)
-    return torch.cat(x).float(), torch.arange(LABELS).repeat_interleave(rows)
+    images = torch.cat(x).float().reshape(-1, 1, 4, 4)  # so that maps of images take them too
+    return images, torch.arange(LABELS).repeat_interleave(rows)
 
 
 def bent(rows: int, seed: int) -> tuple[Tensor, Tensor]:
@@ -61,7 +82,7 @@ def worst_condition(rows: Tensor, label: Tensor) -> float:
     t = torch.linspace(0, 1, 101, dtype=torch.float64)[:, None]
     worst = 1.0
     for index in torch.unique(label):
-        own = rows[label == index].double()
+        own = rows[label == index].flatten(1).double()
         values = torch.linalg.eigvalsh(torch.cov(own.T, correction=0))
         spectrum = (1 - t) ** 2 + t**2 * values
         worst = max(worst, float((spectrum.amax(1) / spectrum.amin(1)).max()))
@@ -69,23 +90,37 @@ def worst_condition(rows: Tensor, label: Tensor) -> float:
 
 
 @torch.no_grad()
-def judged(part: AbstractPreconditioner, x: Tensor, label: Tensor) -> tuple[float, float]:
-    """Return the largest condition number and the mean log-likelihood of rows."""
-    images = [part(rows, own) for rows, own in zip(x.split(2_048), label.split(2_048), strict=True)]
-    z = torch.cat([image.value for image in images])
-    log_det = torch.cat([image.log_abs_det for image in images])
-    return worst_condition(z, label), float((gaussian_log_density(z) + log_det).mean())
+def image(part: AbstractPreconditioner, rows: Batch, seconds: float) -> tuple[Tensor, Tensor]:
+    """Return image and log-likelihood of the first rows, as many as the time allows."""
+    start, values, likelihood = time.perf_counter(), [], []
+    for x, label in zip(rows.x.split(CHUNK), rows.label.split(CHUNK), strict=True):
+        there = part(x, label)
+        values.append(there.value)
+        likelihood.append(gaussian_log_density(there.value) + there.log_abs_det)
+        if time.perf_counter() - start > seconds:
+            break
+    return torch.cat(values), torch.cat(likelihood).double()
+
+
+def domain(part: AbstractPreconditioner, rows: Batch) -> Tensor:
+    """Return which rows a map takes: a bounded one refuses what lies beyond its bounds."""
+    if not hasattr(part, "bounds"):
+        return torch.ones(len(rows.x), dtype=torch.bool)
+    low, high = part.bounds
+    return ((rows.x > low) & (rows.x < high)).flatten(1).all(1)
 
 
 class Kept:
-    """The table on disk: a row that is measured again replaces its predecessor."""
+    """The table on disk, by target and name."""
 
     def __init__(self) -> None:
         self.path = RESULTS / "preconditioner_table.csv"
         self.rows: dict[tuple[str, str], dict[str, str]] = {}
         if self.path.is_file():
             with self.path.open(newline="") as file:
-                self.rows = {(row["target"], row["name"]): row for row in csv.DictReader(file)}
+                for row in csv.DictReader(file):
+                    if tuple(row) == FIELDS:  # of this version of the study
+                        self.rows[row["target"], row["name"]] = row
 
     def add(self, row: dict[str, object]) -> None:
         """Add a row and write the table."""
@@ -97,46 +132,77 @@ class Kept:
             writer.writerows(self.rows[key] for key in sorted(self.rows))
 
 
+def measured(
+    name: str, train: Batch, held: Batch, whiten: Tensor, steps: int, seconds: float
+) -> dict[str, object]:
+    """Fit one map and judge it; ``whiten`` holds whitening's log-likelihood of every row."""
+    part = REGISTRY.create(name)
+    if isinstance(part, AbstractFlow):
+        part.max_seconds = seconds
+    start = time.perf_counter()
+    report = part.fit(train.x, train.label, max_steps=steps)
+    took = time.perf_counter() - start
+    inside = domain(part, held)
+    z, likelihood = image(part, Batch(held.x[inside], held.label[inside]), seconds / 2)
+    used = Batch(held.x[inside][: len(z)], held.label[inside][: len(z)])
+    behind = whiten[inside][: len(z)] - likelihood
+    per_label = len(z) / len(torch.unique(used.label))
+    dim = z[0].numel()
+    return {
+        "fitted_rows": report.num_rows,
+        "steps": report.steps,
+        "held_out_rows": len(z),
+        "before": worst_condition(used.x, used.label),
+        "after": worst_condition(z, used.label),
+        "noise_alone": 1 + 4 * math.sqrt(dim * len(train.label.unique()) / len(train.x)
+                                         + dim / per_label),
+        "log_likelihood": float(likelihood.mean()),
+        "behind_whiten": float(behind.mean()),
+        "behind_error": float(behind.std() / len(behind) ** 0.5),
+        "seconds": took,
+        "commit": commit(),
+    }  # fmt: skip
+
+
+def shuffled(x: Tensor, label: Tensor) -> Batch:
+    """Mix the labels, so that any first rows hold all of them."""
+    order = torch.randperm(len(x), generator=torch.Generator().manual_seed(2))
+    return Batch(x[order], label[order])
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rows", type=int, default=100_000, help="per label, fitted and held out")
-    parser.add_argument("--max-steps", type=int, default=300, help="of flows")
+    parser.add_argument("--max-steps", type=int, default=2000, help="of flows")
+    parser.add_argument("--seconds", type=float, default=20.0, help="of a fit; half to judge it")
     parser.add_argument("--names", default=None, help="comma-separated; all by default")
     parser.add_argument("--target", choices=("gaussian", "bent"), default=None)
     given = parser.parse_args()
     torch.set_num_threads(1)
     names = given.names.split(",") if given.names else REGISTRY.names()
     table = Kept()
-    noise = 1 + 4 * math.sqrt(2 * DIM / given.rows)
-    print(f"sampling noise alone: {noise:.3f}", file=sys.stderr)
-    for target in (gaussian, bent):
-        if given.target not in (None, target.__name__):
+    for draw in (gaussian, bent):
+        target = draw.__name__
+        if given.target not in (None, target):
             continue
-        (x, label), (new, own) = target(given.rows, 0), target(given.rows, 1)
-        before = worst_condition(new, own)
+        train, held = shuffled(*draw(given.rows, 0)), shuffled(*draw(given.rows, 1))
+        base = REGISTRY.create("whiten")
+        base.fit(train.x, train.label)
+        _, whiten = image(base, held, math.inf)
         for name in names:
-            part = REGISTRY.create(name)
-            start = time.perf_counter()
-            try:
-                part.fit(x, label, max_steps=given.max_steps)
-            except ValueError as error:
-                print(f"{target.__name__:<9}{name:<24}{error}", flush=True)
-                continue
-            seconds = time.perf_counter() - start
-            rows, marks = new, own
-            if part.inverse_kind is InverseKind.NUMERICAL:
-                pick = torch.randperm(len(new), generator=torch.Generator().manual_seed(2))
-                rows, marks = new[pick[:ITERATED_ROWS]], own[pick[:ITERATED_ROWS]]
-            if name == "logit":
-                low, high = part.bounds
-                inside = ((rows > low) & (rows < high)).flatten(1).all(1)
-                rows, marks = rows[inside], marks[inside]
-            after, likelihood = judged(part, rows, marks)
-            row = (target.__name__, name, len(rows), before, after, likelihood, seconds, commit())
-            table.add(dict(zip(FIELDS, row, strict=True)))
+            if (target, name) not in table.rows:
+                try:
+                    row = measured(name, train, held, whiten, given.max_steps, given.seconds)
+                except ValueError as error:
+                    print(f"{target:<9}{name:<24}{error}", flush=True)
+                    continue
+                table.add({"target": target, "name": name, **row})
+            said = table.rows[target, name]
             print(
-                f"{target.__name__:<9}{name:<24}{before:>12.5g} ->{after:>12.5g}"
-                f"{likelihood:>12.4f} nats{seconds:>9.1f} s",
+                f"{target:<9}{name:<24}{said['before']:>8} -> {said['after']:>8} on"
+                f" {said['held_out_rows']:>6} rows (noise {said['noise_alone']:>7}) "
+                f"{said['log_likelihood']:>9} nats, behind whiten {said['behind_whiten']:>12}"
+                f" +- {said['behind_error']:<12} {said['steps']:>5} steps {said['seconds']:>8} s",
                 flush=True,
             )
 

@@ -21,7 +21,7 @@ from torch.nn import functional
 from precond_gm.errors import InvalidInputError
 from precond_gm.numerics.rows import RowsLike
 from precond_gm.preconditioners.base import AbstractPreconditioner, FitReport
-from precond_gm.preconditioners.gathering import sample, split
+from precond_gm.preconditioners.gathering import sample, split, thinned
 from precond_gm.preconditioners.judging import judge
 from precond_gm.preconditioners.likelihood import (
     FlowFit,
@@ -33,6 +33,9 @@ from precond_gm.preconditioners.precision import full_precision
 from precond_gm.values import Batch, Transformed
 
 __all__ = ["AbstractFlow"]
+
+STOPPING_ROWS = 2048  # held-out rows that decide when to stop: means to a few hundredths of a nat
+JUDGED_ROWS = 8192  # held-out rows of the report: an inverse may be an iteration
 
 
 @dataclass(eq=False, repr=False)
@@ -49,6 +52,7 @@ class AbstractFlow(AbstractPreconditioner):
         learning_rate: Of AdamW at the start; it falls to zero along a cosine.
         batch_size: Rows per step.
         patience: Held-out evaluations (one every 25 steps) without improvement before it stops.
+        max_seconds: Wall time after which no further step is taken; no limit by default.
         progress: Show a progress bar on stderr.
 
     Attributes:
@@ -61,6 +65,7 @@ class AbstractFlow(AbstractPreconditioner):
     learning_rate: float = 1e-3
     batch_size: int = 256
     patience: int = 10
+    max_seconds: float | None = None
     progress: bool = False
 
     box: ClassVar[float] = math.inf
@@ -102,7 +107,7 @@ class AbstractFlow(AbstractPreconditioner):
         """Fit the scaling in closed form, then the flow by maximum likelihood.
 
         A stream is read once; rows beyond what fits into memory are thinned at random. The tenth
-        of the rows held out decides when to stop, and is what the report is about.
+        of the rows held out (8,192 at most) decides when to stop, and is what the report is about.
 
         Raises:
             InvalidInputError: Rows or labels that are not usable.
@@ -111,6 +116,7 @@ class AbstractFlow(AbstractPreconditioner):
         generator = generator if generator is not None else torch.Generator().manual_seed(0)
         rows, num_labels = sample(x, label, num_labels=num_labels, generator=generator)
         train, held = split(rows, generator)
+        held = thinned(held, JUDGED_ROWS, generator)
         seed = int(torch.randint(2**31, (), generator=generator, device=generator.device))
         self._build(tuple(rows.x.shape[1:]), num_labels, seed)
         scaled = self.scaling_map.fit(train.x, train.label, num_labels=num_labels)
@@ -120,12 +126,13 @@ class AbstractFlow(AbstractPreconditioner):
             self.network.train().requires_grad_(True),  # zuko's integrals have gradients here only
             lambda batch: self.losses(batch, generator),
             self._scaled(train),
-            self._scaled(held),
+            self._scaled(thinned(held, STOPPING_ROWS, generator)),
             Schedule(
                 max_steps=steps,
                 learning_rate=self.learning_rate,
                 batch_size=self.batch_size,
                 patience=self.patience,
+                max_seconds=self.max_seconds,
                 progress=self.progress,
             ),
             generator=generator,
@@ -191,9 +198,11 @@ class AbstractFlow(AbstractPreconditioner):
         kept = f"best held-out loss at step {went.best_step} of {went.steps}"
         if not went.best_step:
             kept += ": the flow adds nothing to its start here"
-        if went.stopped_at is None:
-            return (kept,)
-        return (f"stopped at step {went.stopped_at}: the loss was not finite", kept)
+        if went.stopped_at is not None:
+            return (f"stopped at step {went.stopped_at}: the loss was not finite", kept)
+        if went.out_of_time:
+            return (f"stopped at step {went.steps}: {self.max_seconds:g} s had passed", kept)
+        return (kept,)
 
     def _outside(self, rows: Batch) -> tuple[str, ...]:
         if math.isinf(self.box):

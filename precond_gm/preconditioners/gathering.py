@@ -16,7 +16,16 @@ from precond_gm.errors import InvalidInputError
 from precond_gm.numerics.rows import RowsLike, batches, check_label, check_rows
 from precond_gm.values import Batch
 
-__all__ = ["HELD_OUT", "Gathered", "Statistic", "gather", "held_out_mask", "sample", "split"]
+__all__ = [
+    "HELD_OUT",
+    "Gathered",
+    "Statistic",
+    "gather",
+    "held_out_mask",
+    "sample",
+    "split",
+    "thinned",
+]
 
 HELD_OUT = 0.1  # share of rows on which a fit is judged
 KEPT_NUMBERS = 2**26  # held-out rows kept for the report: at most 256 MiB in float32
@@ -87,6 +96,16 @@ def split(batch: Batch, generator: torch.Generator | None = None) -> tuple[Batch
     if not bool(mask.any()) or bool(mask.all()):
         return batch, batch
     return _pick(batch, ~mask), _pick(batch, mask)
+
+
+def thinned(batch: Batch, most: int, generator: torch.Generator | None = None) -> Batch:
+    """Keep at most so many rows, drawn at random, in their order."""
+    count = batch.x.shape[0]
+    if count <= most:
+        return batch
+    draw = _own(generator)
+    kept = torch.randperm(count, generator=draw, device=draw.device)[:most].sort().values
+    return _pick(batch, kept.to(batch.x.device))
 
 
 def sample(

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import copy
 import math
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -35,6 +36,7 @@ class Schedule:
         batch_size: Rows per step.
         check_every: Steps between two evaluations on held-out rows.
         patience: Evaluations without a better one after which the fit stops.
+        max_seconds: Wall time after which no further step is taken, or None.
         progress: Show a progress bar on stderr.
     """
 
@@ -43,6 +45,7 @@ class Schedule:
     batch_size: int = 256
     check_every: int = 25
     patience: int = 10
+    max_seconds: float | None = None
     progress: bool = False
 
 
@@ -54,11 +57,13 @@ class FlowFit:
         steps: Steps taken.
         best_step: Step whose weights were kept.
         stopped_at: Step whose likelihood was not finite, or None.
+        out_of_time: Whether it was the time that ended the fit.
     """
 
     steps: int
     best_step: int
     stopped_at: int | None
+    out_of_time: bool = False
 
 
 def negative_log_likelihood(image: Transformed) -> Tensor:
@@ -93,9 +98,11 @@ def fit_losses(
     optimizer = torch.optim.AdamW(parameters, lr=schedule.learning_rate, weight_decay=1e-5)
     falling = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, max(1, schedule.max_steps))
     best, best_step, best_state = mean_loss(losses, held), 0, copy.deepcopy(module.state_dict())
-    step, stopped_at = 0, None
+    step, stopped_at, late = 0, None, False
+    most = math.inf if schedule.max_seconds is None else schedule.max_seconds
+    ends = time.perf_counter() + most
     with tqdm(total=schedule.max_steps, disable=not schedule.progress, desc="fit") as bar:
-        while step < schedule.max_steps:
+        while step < schedule.max_steps and not late:
             batch = _draw(train, schedule.batch_size, generator)
             loss = losses(batch).mean()
             optimizer.zero_grad(set_to_none=True)
@@ -108,7 +115,8 @@ def fit_losses(
             falling.step()
             step += 1
             bar.update()
-            if step % schedule.check_every == 0 or step == schedule.max_steps:
+            late = time.perf_counter() > ends
+            if step % schedule.check_every == 0 or step == schedule.max_steps or late:
                 now = mean_loss(losses, held)
                 bar.set_postfix(held_out=f"{now:.4g}", best=f"{best:.4g}")
                 if now < best:
@@ -117,7 +125,7 @@ def fit_losses(
                 elif step - best_step >= schedule.patience * schedule.check_every:
                     break
     module.load_state_dict(best_state)
-    return FlowFit(step, best_step, stopped_at)
+    return FlowFit(step, best_step, stopped_at, late and step < schedule.max_steps)
 
 
 def mean_loss(losses: Losses, rows: Batch) -> float:

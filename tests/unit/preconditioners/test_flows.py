@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from precond_gm.errors import InvalidInputError
-from precond_gm.preconditioners.flows import AbstractFlow
+from precond_gm.preconditioners.flows import JUDGED_ROWS, STOPPING_ROWS, AbstractFlow
 from precond_gm.values import InverseKind, Transformed
 
 
@@ -68,6 +68,29 @@ def test_non_finite_fit_keeps_the_last_good_weights() -> None:
     assert "best held-out loss at step 100 of 120" in report.notes
     assert math.isfinite(report.log_likelihood)
     assert bool(torch.isfinite(part.network.rate))
+
+
+def test_time_ends_a_fit_with_the_best_weights() -> None:
+    """Oracle: one step in no time at all, said in the notes, and still judged."""
+    part = Stretch(max_steps=400, max_seconds=0.0)
+    report = part.fit(rows())
+    assert report.steps == 1
+    assert "stopped at step 1: 0 s had passed" in report.notes
+    assert math.isfinite(report.log_likelihood)
+
+
+def test_held_out_rows_are_bounded() -> None:
+    """Oracle: rows that run through the flow without gradients in a fit that takes no step."""
+    part, seen = Stretch(max_steps=0), []
+    encode = Stretch.encode
+
+    def counted(self: Stretch, rows: Tensor, context: Tensor | None) -> Transformed:
+        seen.append(rows.shape[0])
+        return encode(self, rows, context)
+
+    part.encode = counted.__get__(part)  # type: ignore[method-assign]
+    part.fit(rows(100_000), torch.arange(100_000) // 50_000)
+    assert sum(seen) == STOPPING_ROWS + JUDGED_ROWS
 
 
 def test_same_seed_same_map_and_global_state_untouched() -> None:
