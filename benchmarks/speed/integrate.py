@@ -8,11 +8,10 @@ none of this. "network" compares one sampling run with as many bare evaluations 
 from __future__ import annotations
 
 import argparse
-from multiprocessing import get_context
 from typing import Any
 
 import torch
-from harness import line, paired, save
+from harness import line, paired, save, steady_allocator
 from torch import Tensor, nn
 
 from precond_gm.solvers import EulerMaruyama, Heun, grids, integrate
@@ -66,7 +65,7 @@ def network_alone(net: Network, z: Tensor, evaluations: int) -> None:
 
 @torch.no_grad()
 def measure(size: str, blocks: int) -> dict[str, Any]:
-    """Compare at one size, in a process of its own: an allocator remembers what ran before."""
+    """Compare at one size."""
     device = "cuda" if torch.cuda.is_available() else "cpu"
     batch, dim, width = SIZES[size]
     torch.manual_seed(0)
@@ -101,10 +100,10 @@ def main() -> None:
     parser.add_argument("--blocks", type=int, default=60)
     parser.add_argument("--no-save", action="store_true")
     options = parser.parse_args()
+    steady_allocator()
     record: dict[str, Any] = {"steps": STEPS}
-    with get_context("spawn").Pool(1, maxtasksperchild=1) as pool:
-        for size in SIZES:
-            record |= pool.apply(measure, (size, options.blocks))
+    for size in SIZES:
+        record |= measure(size, options.blocks)
     if not options.no_save:
         save("integrate", record)
 
