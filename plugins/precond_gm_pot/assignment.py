@@ -45,6 +45,7 @@ SOLVERS = ("auto", "assignment", "simplex")
 
 WARM_FROM = 192  # rows; below, a cold start is over before the sweeps are
 TEMPERATURES = (0.2, 0.06, 0.02)  # in deviations of the costs
+SWEEPS = 10  # at each of them
 
 
 def assign(cost: Tensor, solver: str = "auto") -> Tensor:
@@ -71,10 +72,11 @@ def assign(cost: Tensor, solver: str = "auto") -> Tensor:
 def potentials(cost: Tensor) -> Tensor:
     """Return a dual potential of each column, approximately optimal, from a few Sinkhorn sweeps."""
     cost = cost.to(torch.float32)
-    deviation = cost.std().clamp_min(torch.finfo(cost.dtype).tiny)
+    deviation = max(float(cost.std()), torch.finfo(cost.dtype).tiny)
     row, column = cost.amin(1), torch.zeros_like(cost[0])
     for temperature in TEMPERATURES:
-        row, column = sweep(cost, row, column, temperature * deviation)
+        found = sweep(cost, row, column, temperature * deviation, sweeps=SWEEPS)
+        row, column = found.row, found.column
     return column
 
 

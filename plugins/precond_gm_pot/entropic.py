@@ -8,18 +8,22 @@ For costs C (data in rows, noise in columns) and uniform weights, the plan is
     g_j = -\tau\, \epsilon \log \frac1n \sum_i e^{{(f_i - C_ij)/\epsilon}},
     \qquad \tau = \frac{\rho}{\rho + \epsilon}
 
-(tau = 1: marginals are kept; finite rho: their violation costs rho times its KL divergence). The
-potentials absorbed into a kernel make a sweep two matrix-vector products, and falling temperatures
-reach a small epsilon in tens of sweeps instead of thousands.
+(rho infinite: marginals are kept; finite: their violation costs rho times its KL divergence).
+
+What makes it fast: the potentials are absorbed into a kernel, so that a sweep is two matrix-vector
+products; falling temperatures reach a small epsilon in tens of sweeps instead of thousands; and
+for a finite rho the best common shift ``f + s, g - s`` has a closed form. Sweeps alone find that
+shift at the rate ``tau**2``, in about 100 sweeps at epsilon = rho / 20 where 20 do with it.
 
 References:
-    1306.0895 (Sinkhorn); 1607.05816 (unbalanced, absorption into the kernel).
+    1306.0895 (Sinkhorn); 1607.05816 (unbalanced, absorption into the kernel); 2201.00730, section
+    3 (the shift).
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -27,7 +31,9 @@ from torch import Tensor
 __all__ = ["Potentials", "sweep", "to_tolerance"]
 
 LOWEST_EXPONENT = -80.0  # exp of it is a normal float32; subnormal ones slow the products tenfold
-SWEEPS = 10  # between two absorptions
+LARGEST_FACTOR = 1e30  # of a row or column between two absorptions; its inverse is a float32 too
+SWEEPS = 5  # between two absorptions, which cost about as much as five sweeps
+COOLING = 3.0  # ratio of neighbouring temperatures
 
 
 @dataclass(frozen=True)
@@ -38,15 +44,15 @@ class Potentials:
         row: Potential f of each data row.
         column: Potential g of each noise row.
         epsilon: Temperature, in units of the cost.
-        marginal_error: Total variation between the plan's noise marginal and the one it should
-            have, in [0, 1]; data rows are exact.
-        sweeps: Sweeps that were made at the last temperature.
+        violation: Total variation between the plan's noise marginal and the one that its potentials
+            ask for (the uniform one where marginals are kept), in [0, 1]; data rows are exact.
+        sweeps: Sweeps that were made at this temperature.
     """
 
     row: Tensor
     column: Tensor
     epsilon: float
-    marginal_error: float
+    violation: Tensor
     sweeps: int
 
     def log_plan(self, cost: Tensor) -> Tensor:
@@ -59,12 +65,12 @@ def sweep(
     cost: Tensor,
     row: Tensor,
     column: Tensor,
-    epsilon: Tensor | float,
+    epsilon: float,
     *,
     sweeps: int = SWEEPS,
-    tau: float = 1.0,
-) -> tuple[Tensor, Tensor]:
-    """Make a few Sinkhorn sweeps from given potentials; return the new ones.
+    rho: float = math.inf,
+) -> Potentials:
+    """Make a few Sinkhorn sweeps from given potentials.
 
     Args:
         cost: Costs, data in rows.
@@ -72,21 +78,33 @@ def sweep(
         column: Potential of each column.
         epsilon: Temperature, in units of the cost.
         sweeps: Sweeps; the last half of one makes the rows exact.
-        tau: 1 where marginals are kept, below where they may be violated.
+        rho: Price of a violated marginal, in units of the cost; infinite keeps marginals.
     """
-    n = cost.shape[0]
-    reduced = (row[:, None] + column - cost) / epsilon
-    top = reduced.amax(1, keepdim=True)
-    kernel = (reduced - top).clamp_(min=LOWEST_EXPONENT).exp_()
-    absorbed_row, absorbed_column = row - epsilon * top[:, 0], column
-    for step in range(sweeps + 1):
-        weight = ((column - absorbed_column) / epsilon).exp()
-        row = tau * (absorbed_row - epsilon * (kernel @ weight / n).log())
-        if step < sweeps:
-            weight = ((row - absorbed_row) / epsilon).exp()
-            column = tau * (absorbed_column - epsilon * (weight @ kernel / n).log())
-            column = torch.nan_to_num(column, 0.0, 0.0, 0.0)
-    return row, column
+    if math.isfinite(rho):
+        shift = rho / 2 * (torch.logsumexp(-row / rho, 0) - torch.logsumexp(-column / rho, 0))
+        row, column = row + shift, column - shift
+    kernel = (row[:, None] + column - cost).div_(epsilon)
+    top = kernel.amax(1, keepdim=True)
+    kernel = kernel.sub_(top).clamp_(min=LOWEST_EXPONENT).exp_().div_(cost.shape[0])
+    row = row - epsilon * top[:, 0]
+
+    power = -1 / (1 + epsilon / rho)
+    # What the potentials ask of a unit of mass: one, where marginals are kept.
+    row_unit, column_unit = (row / -(rho + epsilon)).exp_(), (column / -(rho + epsilon)).exp_()
+
+    def factor(mass: Tensor, unit: Tensor) -> Tensor:
+        """Return what a row or column of the kernel, of this mass, is to be multiplied by."""
+        return mass.pow_(power).mul_(unit).clamp_(1 / LARGEST_FACTOR, LARGEST_FACTOR)
+
+    u, v = factor(kernel.sum(1), row_unit), torch.ones_like(column)
+    for _ in range(sweeps):
+        v = factor(kernel.T @ u, column_unit)
+        u = factor(kernel @ v, row_unit)
+    mass = v * (kernel.T @ u)
+    row, column = row + epsilon * u.log(), column + epsilon * v.log()
+    asked = (column / -rho).exp()
+    violation = (mass - asked).abs().sum() / (mass + asked).sum()
+    return Potentials(row, column, epsilon, violation, sweeps)
 
 
 def to_tolerance(
@@ -95,38 +113,26 @@ def to_tolerance(
     *,
     tolerance: float,
     max_sweeps: int,
-    tau: float = 1.0,
+    rho: float = math.inf,
 ) -> Potentials:
     """Anneal to ``epsilon``, then sweep until the noise marginal is right within ``tolerance``.
 
     Args:
         cost: Costs, data in rows.
         epsilon: Final temperature, in units of the cost.
-        tolerance: Total variation at which to stop; for tau < 1, change of the potentials in units
-            of epsilon at which to stop.
+        tolerance: Violation at which to stop.
         max_sweeps: Bound on the sweeps at the final temperature.
-        tau: 1 where marginals are kept.
+        rho: Price of a violated marginal, in units of the cost; infinite keeps marginals.
     """
     row, column = cost.amin(1), torch.zeros_like(cost[0])
     temperature = float(cost.std()) if cost.numel() > 1 else 0.0
     while temperature > 2 * epsilon:
-        row, column = sweep(cost, row, column, temperature, tau=tau)
-        temperature /= 3
-    error, made = math.inf, 0
-    while made < max_sweeps:
-        before = column
-        row, column = sweep(cost, row, column, epsilon, tau=tau)
-        made += SWEEPS
-        if tau < 1:
-            error = float((column - before).abs().amax()) / epsilon
-        else:
-            error = _marginal_error(cost, row, column, epsilon)
-        if error <= tolerance:
+        found = sweep(cost, row, column, temperature, rho=rho)
+        row, column = found.row, found.column
+        temperature /= COOLING
+    for made in range(SWEEPS, max_sweeps + SWEEPS, SWEEPS):
+        found = sweep(cost, row, column, epsilon, rho=rho)
+        row, column = found.row, found.column
+        if float(found.violation) <= tolerance:
             break
-    return Potentials(row, column, epsilon, _marginal_error(cost, row, column, epsilon), made)
-
-
-def _marginal_error(cost: Tensor, row: Tensor, column: Tensor, epsilon: float) -> float:
-    n = cost.shape[0]
-    mass = ((row[:, None] + column - cost) / epsilon).exp().sum(0) / n
-    return float((mass - 1).abs().sum()) / (2 * n)
+    return replace(found, sweeps=made)

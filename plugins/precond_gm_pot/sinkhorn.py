@@ -83,15 +83,15 @@ class Sinkhorn(AbstractTransport):
         smallest = torch.finfo(cost.dtype).eps * float(cost.max())  # what rounding leaves of a cost
         epsilon = max(self.epsilon * unit, smallest, torch.finfo(cost.dtype).tiny)
         found = to_tolerance(cost, epsilon, tolerance=self.tolerance, max_sweeps=self.max_sweeps)
-        if not found.marginal_error <= self.tolerance:
+        if not (error := float(found.violation)) <= self.tolerance:
             warnings.warn(
-                f"Sinkhorn: the noise marginal is off by {found.marginal_error:.2g} in total "
-                f"variation after {found.sweeps} sweeps, above the tolerance {self.tolerance:g}. "
-                f"Raise epsilon or max_sweeps, or use 'pot.exact'.",
+                f"Sinkhorn: the noise marginal is off by {error:.2g} in total variation after "
+                f"{found.sweeps} sweeps, above the tolerance {self.tolerance:g}. Raise epsilon "
+                f"or max_sweeps, or use 'pot.exact'.",
                 RuntimeWarning,
                 stacklevel=2,
             )
-        return Plan(torch.softmax(found.log_plan(cost), 1), found.marginal_error)
+        return Plan(torch.softmax(found.log_plan(cost), 1))
 
     def pair_group(
         self, z0: Tensor, z1: Tensor, label: Tensor | None, generator: torch.Generator | None

@@ -36,7 +36,8 @@ class Unbalanced(AbstractTransport):
         epsilon: Temperature, as a share of the mean squared distance.
         rho: Price of a marginal violation, as a share of the mean squared distance. A large one
             gives ``pot.sinkhorn``.
-        tolerance: Change of the potentials, in units of epsilon, at which the sweeps stop.
+        tolerance: Total variation between the noise marginal and the one that its potential asks
+            for, at which the sweeps stop.
         max_sweeps: Bound on the sweeps.
         within_label: Solve within each label.
 
@@ -76,17 +77,16 @@ class Unbalanced(AbstractTransport):
         rows0, rows1, _ = unit_rows(z0, z1)
         cost = squared_distances(rows1, rows0)
         unit = max(float(cost.mean()), torch.finfo(cost.dtype).tiny)
-        epsilon = self.epsilon * unit
         found = to_tolerance(
             cost,
-            epsilon,
+            self.epsilon * unit,
             tolerance=self.tolerance,
             max_sweeps=self.max_sweeps,
-            tau=self.rho / (self.rho + self.epsilon),
+            rho=self.rho * unit,
         )
         log_plan = found.log_plan(cost)
         mass = torch.softmax(log_plan.logsumexp(1), 0) * cost.shape[0]
-        return Plan(torch.softmax(log_plan, 1), found.marginal_error, mass)
+        return Plan(torch.softmax(log_plan, 1), mass)
 
     def pair_group(
         self, z0: Tensor, z1: Tensor, label: Tensor | None, generator: torch.Generator | None

@@ -19,13 +19,18 @@ class Plan:
     Attributes:
         conditional: Probability of each noise row given a data row, shape ``data noise``; rows sum
             to one.
-        marginal_error: Total variation between the noise marginal and the uniform one, in [0, 1].
         mass: Mass of each data row, mean one; None where all are equal.
     """
 
     conditional: Tensor
-    marginal_error: float
     mass: Tensor | None = None
+
+    @property
+    def marginal_error(self) -> float:
+        """Total variation between the law of the noise and the uniform one, in [0, 1]."""
+        noise = self.conditional if self.mass is None else self.mass[:, None] * self.conditional
+        share = noise.mean(0)
+        return float((share * len(share) - 1).abs().mean()) / 2
 
     @property
     def entropy(self) -> float:
