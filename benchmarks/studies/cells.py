@@ -1,4 +1,4 @@
-"""What the studies of the step size share: one row per cell, exact searches, a figure."""
+"""What the studies of the step size share: cells computed once, exact searches, training."""
 
 from __future__ import annotations
 
@@ -12,7 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from table import interval
+from torch import Tensor
 
+import precond_gm as pg
 from precond_gm.closed_form.gaussian_base import AbstractGaussianBridge
 from precond_gm.solvers import grids
 
@@ -28,6 +31,63 @@ def folder(description: str | None) -> Path:
     out.mkdir(parents=True, exist_ok=True)
     torch.set_num_threads(1)
     return out
+
+
+def once(file: Path, cell: Row, compute: Callable[[], Sequence[Row]]) -> list[Row]:
+    """Return the rows of a cell, computed once: a study that was interrupted goes on from there.
+
+    Args:
+        file: Finished cells, one JSON line each.
+        cell: What the rows depend on; it is part of each of them.
+        compute: Gives the rows.
+    """
+    lines = file.read_text().splitlines() if file.is_file() else []
+    for known in map(json.loads, lines):
+        if known["cell"] == cell:
+            return [cell | row for row in known["rows"]]
+    rows = list(compute())
+    with file.open("a") as out:
+        out.write(json.dumps({"cell": cell, "rows": rows}) + "\n")
+    print(cell, rows[-1], file=sys.stderr, flush=True)
+    return [cell | row for row in rows]
+
+
+def train(
+    flow: pg.PreconditionedFlow,
+    x: Tensor,
+    label: Tensor | None = None,
+    *,
+    steps: int,
+    batch: int,
+    rate: float,
+    generator: torch.Generator,
+) -> None:
+    """Fit the map, then train by Adam with a learning rate that falls as a cosine to zero."""
+    flow.fit_preconditioner(x, label, generator=generator)
+    z = flow.precondition(x, label)
+    optimiser = torch.optim.Adam(flow.field.parameters(), rate)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps)
+    with torch.enable_grad():
+        for _ in range(steps):
+            rows = torch.randint(z.shape[0], (batch,), generator=generator)
+            some = None if label is None else label[rows]
+            optimiser.zero_grad()
+            flow.loss(z[rows], some, preconditioned=True, generator=generator).total.backward()
+            optimiser.step()
+            schedule.step()
+
+
+def ratio(values: Sequence[float], others: Sequence[float]) -> str:
+    """Return the geometric mean of ``values / others``, paired by seed, with its 95 % interval."""
+    middle, half = interval([math.log(a / b) for a, b in zip(values, others, strict=True)])
+    low, mean, high = (math.exp(v) for v in (middle - half, middle, middle + half))
+    return f"{mean:.3g} [{low:.3g}, {high:.3g}]"
+
+
+def spread(values: Sequence[float]) -> str:
+    """Return the mean over seeds and half of its 95 % interval."""
+    mean, half = interval(values)
+    return f"{mean:.3g} +- {half:.2g}"
 
 
 def write(name: str, rows: Sequence[Row], conclusions: Sequence[str]) -> None:
