@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from precond_gm.cli.joblog import log_comparison
 from precond_gm.cli.options import as_json, emit, tracking_option
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ __all__ = ["report"]
 @click.option(
     "--out", type=click.Path(path_type=Path), default=Path("report.html"), show_default=True
 )
-@click.option("--send", is_flag=True, help="Send metrics that a dead store did not take.")
+@click.option("--send", is_flag=True, help="Log what a store that died did not take.")
 @tracking_option
 @as_json
 def report(*, job: str, out: Path, send: bool, tracking_uri: str | None, as_json: bool) -> None:
@@ -32,17 +33,22 @@ def report(*, job: str, out: Path, send: bool, tracking_uri: str | None, as_json
       precond-gm report digits --out digits.html
       precond-gm report runs/digits-001 --send --tracking-uri http://localhost:5000
     """
-    from precond_gm.report import write_report
+    from precond_gm.report import draw, write_report
     from precond_gm.training.results import Comparison
 
     folder = Path(job)
-    if send:
-        from precond_gm.training.resend import resend
-
-        count = resend(folder, tracking_uri)
-        click.echo(f"{count} metrics sent.", err=True)
     comparison = Comparison.load(folder) if folder.is_dir() else _fetched(job, tracking_uri)
-    write_report(comparison, out)
+    figures = draw(comparison)
+    write_report(comparison, out, figures)
+    if send:
+        from precond_gm.training.sending import resend
+
+        runs, metrics = resend(
+            folder,
+            tracking_uri,
+            lambda tracker: log_comparison(tracker, comparison, folder, figures, out),
+        )
+        click.echo(f"{runs} runs and {metrics} metrics sent.", err=True)
     if as_json:
         emit({"report": str(out), "runs": len(comparison.results)})
     else:

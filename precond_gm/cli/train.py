@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from precond_gm.cli.joblog import log_comparison
 from precond_gm.cli.options import as_json, emit, tracking_option
 
 if TYPE_CHECKING:
@@ -78,7 +79,7 @@ def train(
         figures = draw(comparison)
         page = write_report(comparison, folder / "report.html", figures)
         if job.tracker is not None:
-            _log(job.tracker, comparison, page, figures)
+            log_comparison(job.tracker, comparison, folder, figures, page)
     if as_json:
         emit(_summary(comparison, page))
     else:
@@ -114,22 +115,6 @@ def _folder(out: Path | None, name: str, resume: bool) -> Path:
             f"folder with --out."
         )
     return found[-1]
-
-
-def _log(tracker: Any, comparison: Comparison, page: Path, figures: dict[str, Any]) -> None:
-    """Log the means of the table, the figures, the page, and what the page is made of."""
-    from precond_gm.report.render import table_for
-
-    table = table_for(comparison)
-    for row in table.rows:
-        for name, cell in zip(table.variants, row.cells, strict=True):
-            if cell.value is not None:
-                tracker.log_metrics({f"{name}/{row.measure.key}": cell.value.mean})
-    for name, figure in figures.items():
-        tracker.log_figure(figure, f"figures/{name}.png")
-    tracker.log_file(page)
-    tracker.log_file(page.with_name("comparison.json"))
-    tracker.log_file(page.with_name("real.npz"))
 
 
 def _summary(comparison: Comparison, page: Path) -> dict[str, Any]:

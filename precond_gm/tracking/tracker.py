@@ -77,7 +77,9 @@ class MlflowTracker:
         self._tags = dict(tags or {})
         kept = "Metrics are not kept." if spool is None else f"Metrics are kept in {spool}."
         self._is_nested = _parent is not None
-        self._link = Link(self.tracking_uri, advice or kept) if _parent is None else _parent._link
+        self._link: Link = (
+            Link(self.tracking_uri, advice or kept) if _parent is None else _parent._link
+        )
         self._run_id: str | None = None
         self._buffer = MetricBuffer(self._sent, spool)
 
@@ -92,6 +94,11 @@ class MlflowTracker:
     def is_known(self) -> bool:
         """Whether the store knows the run, so that it has a ``run_id``."""
         return self._run_id is not None
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether the store has gone away, so that it lacks something of the run."""
+        return self._link.is_broken
 
     @property
     def client(self) -> MlflowClient:

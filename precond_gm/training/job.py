@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+import shlex
 import time
 from contextlib import nullcontext
 from importlib.metadata import version
@@ -18,6 +19,7 @@ from precond_gm.data import Prepared, ReadOptions, ScaleKind, prepare, read
 from precond_gm.errors import ConfigError
 from precond_gm.models.units import Units
 from precond_gm.tracking import MlflowTracker
+from precond_gm.tracking.store import default_uri
 from precond_gm.training.budget import steps_of
 from precond_gm.training.build import build_flow
 from precond_gm.training.engine import make_engine
@@ -26,13 +28,12 @@ from precond_gm.training.latent import encoded
 from precond_gm.training.progress import Silent
 from precond_gm.training.reading import find_recipe, recipe_of, save_recipe
 from precond_gm.training.recipe import Recipe
-from precond_gm.training.results import RESULT, Comparison, RunResult, write_text
+from precond_gm.training.results import Comparison, RunResult, write_text
 from precond_gm.training.run import Run
+from precond_gm.training.sending import RECIPE, SPOOL, TAGS, TRACKING, log_run
 from precond_gm.values.report import plain
 
 __all__ = ["Job", "load_data"]
-
-RECIPE, TRACKING = "recipe.yaml", "tracking.json"
 
 
 def load_data(recipe: Recipe, store: Path | None = None) -> Prepared:
@@ -92,8 +93,9 @@ class Job:
                 tracking_uri=tracking_uri,
                 run_name=folder.name,
                 run_id=self.known.get("parent"),
-                spool=folder / "metrics.jsonl",
-                tags={"precond_gm.kind": "comparison", "precond_gm.version": version("precond_gm")},
+                spool=folder / SPOOL,
+                tags=TAGS,
+                advice=_advice(folder, tracking_uri or default_uri()),
             )
 
     def __enter__(self) -> Job:
@@ -103,7 +105,7 @@ class Job:
         if self.tracker is not None:
             self.tracker.__enter__()
             self._remember("parent", self.tracker.run_id)
-            self.tracker.log_params(_params(self.recipe))
+            self.tracker.log_params(self.recipe.to_params())
             self.tracker.log_file(self.folder / RECIPE)
         return self
 
@@ -154,15 +156,17 @@ class Job:
         key = f"{run.variant.slug}/seed-{run.seed}"
         child = None
         if self.tracker is not None:
-            spool = run.folder / "metrics.jsonl"
             child = self.tracker.child(
-                f"{run.variant.name}, seed {run.seed}", run_id=self.known.get(key), spool=spool
+                f"{run.variant.name}, seed {run.seed}",
+                run_id=self.known.get(key),
+                spool=run.folder / SPOOL,
             )
         with child or nullcontext():
             if child is not None:
-                self._remember(key, child.run_id)
+                if child.is_known:
+                    self._remember(key, child.run_id)
                 child.log_params(
-                    {"variant": run.variant.name, "seed": run.seed, **_params(self.recipe)}
+                    {"variant": run.variant.name, "seed": run.seed, **self.recipe.to_params()}
                 )
                 child.log_metrics(fit["metrics"], 0)
             flow, loop = run.train(steps, child, self.progress)
@@ -170,12 +174,11 @@ class Job:
             if not self.engine.is_main_process:
                 self.engine.wait_for_everyone()
                 return RunResult.load(run.folder)
-            result = run.judge(flow, loop, fit, None if child is None else child.run_id)
+            known = child.run_id if child is not None and child.is_known else None
+            result = run.judge(flow, loop, fit, known)
             if child is not None:
                 child.log_metrics(result.metrics, loop.step)
-                child.log_file(run.folder / RESULT)
-                child.log_file(run.folder / "samples.npz")
-                child.log_model(flow, units=self.units, registered_name=self.recipe.register)
+                log_run(child, run.folder, flow, self.units, self.recipe.register)
             self.engine.wait_for_everyone()
         return result
 
@@ -235,10 +238,6 @@ def _map_size(variant: Any, data: Prepared) -> int:
     return sum(p.numel() for p in part.parameters())
 
 
-def _params(recipe: Recipe) -> dict[str, Any]:
-    return {key: value for key, value in recipe.to_plain().items() if key != "variants"}
-
-
 def _described(data: Prepared) -> str:
     labels = f", {data.num_labels} labels" if data.num_labels else ", no labels"
     rows = " + ".join(str(p.x.shape[0]) for p in (data.train, data.validation, data.test))
@@ -266,6 +265,11 @@ def _machine(engine: Any, seconds: float) -> dict[str, Any]:
         "processes": engine.num_processes,
         "seconds": seconds,
     }
+
+
+def _advice(folder: Path, uri: str) -> str:
+    words = ["precond-gm", "report", str(folder), "--send", "--tracking-uri", uri]
+    return f"Nothing is lost: it is kept in {folder}. Send it later with: {shlex.join(words)}"
 
 
 def _read(path: Path) -> dict[str, str]:

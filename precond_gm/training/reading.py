@@ -93,9 +93,14 @@ def recipe_of(values: Mapping[str, Any]) -> Recipe:
 
 
 def save_recipe(recipe: Recipe, path: Path) -> None:
-    """Write a recipe that ``find_recipe`` and ``recipe_of`` read back to the same record."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(yaml.safe_dump(recipe.to_plain(), sort_keys=False), encoding="utf-8")
+    """Write a recipe that ``find_recipe`` and ``recipe_of`` read back to the same record.
+
+    Raises:
+        CheckpointError: It cannot be written; what was there is kept.
+    """
+    from precond_gm.training.results import write_text  # here: listing recipes needs no numpy
+
+    write_text(path, yaml.safe_dump(recipe.to_plain(), sort_keys=False))
 
 
 def _typed(key: str, hint: Any, value: Any) -> Any:

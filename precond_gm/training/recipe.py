@@ -123,6 +123,10 @@ class Recipe:
         )
         return {**{key: getattr(self, key) for key in shared}, **variant.parts}
 
+    def to_params(self) -> dict[str, Any]:
+        """Return the settings that all runs of a job share, for MLflow."""
+        return {key: value for key, value in self.to_plain().items() if key != "variants"}
+
     def to_plain(self) -> dict[str, Any]:
         """Return values that YAML can hold and ``recipe_of`` reads back to the same recipe."""
         plain = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}

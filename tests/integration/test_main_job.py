@@ -162,7 +162,7 @@ def test_metrics_that_waited_are_sent(job: dict[str, Any], tmp_path: Path) -> No
     words = ["report", str(folder), "--send", "--out", str(tmp_path / "r.html")]
     result = call(*words, "--tracking-uri", job["uri"])
     assert result.exit_code == 0, result.output
-    assert "1 metrics sent" in result.stderr
+    assert "1 runs and 1 metrics sent" in result.stderr
     run = Comparison.load(folder).of("whiten")[1].run_id
     history = MlflowClient(job["uri"]).get_metric_history(run, "late/loss")
     assert [(m.value, m.step, m.timestamp) for m in history] == [(2.5, 7, 1700000000000)]
