@@ -6,7 +6,9 @@ the training step nothing as long as there are cores for it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import itertools
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -28,7 +30,7 @@ class PairsAhead:
 
     Every epoch shuffles the rows; what is left after the last full OT batch is not used in that
     epoch. Noise, shuffle and pairing come from ``(seed, epoch, batch)`` alone, so any number of
-    workers gives the same pairs, and an interrupted epoch is resumed by setting ``epoch``.
+    workers gives the same pairs, and a loop that stopped goes on with ``batches_from(step)``.
 
     Args:
         z1: Data in preconditioned coordinates (``flow.precondition``), on the CPU.
@@ -43,7 +45,7 @@ class PairsAhead:
         world_size: How many share it. Each takes other rows of the same shuffle.
         gather: Whether the OT batches of all ranks are paired as one. Every rank pairs them (in its
             workers, without communication) and keeps its part, so two ranks give the pairs of one
-            with twice the batch.
+            with twice the batch, step by step.
         pin_memory: Whether to pin batches for an asynchronous copy to a GPU.
         epoch: Number of the next epoch.
 
@@ -56,6 +58,16 @@ class PairsAhead:
         >>> pairs = PairsAhead(torch.zeros(10, 2), None, Independent(), batch_size=2, ot_batch=4)
         >>> [batch.z1.shape[0] for batch in pairs]
         [2, 2, 2, 2]
+
+        In a loop of one's own, four workers pairing 4,096 rows at once::
+
+            z1 = flow.precondition(x, label)  # once
+            pairs = PairsAhead(z1, label, flow.coupling, 256, ot_batch=4096, num_workers=4)
+            for epoch in range(epochs):
+                for pair in pairs:
+                    flow.loss(pair, preconditioned=True).total.backward()
+                    optimiser.step()
+                    optimiser.zero_grad()
     """
 
     z1: Tensor
@@ -98,26 +110,63 @@ class PairsAhead:
 
     def __iter__(self) -> Iterator[Pairing]:
         """Yield the training batches of one epoch, and count it."""
-        loader: DataLoader[dict[str, Tensor]] = DataLoader(
-            _OtBatches(self, self.epoch),
-            batch_size=None,
-            num_workers=self.num_workers,
-            pin_memory=self.pin_memory,
-        )
+        first = self.epoch * self._num_ot_batches
         self.epoch += 1
+        yield from self._batches(range(first, first + self._num_ot_batches))
+
+    def batches_from(self, step: int) -> Iterator[Pairing]:
+        """Yield the batches of all training steps from ``step`` on, epoch after epoch, for ever.
+
+        Batch k depends on the seed and on k only, so a loop that stopped before step k goes on
+        with ``batches_from(k)``. The workers live as long as the iterator.
+
+        Example:
+            >>> from precond_gm.couplings import Independent
+            >>> pairs = PairsAhead(torch.zeros(10, 2), None, Independent(), batch_size=2)
+            >>> every = pairs.batches_from(0)
+            >>> batches = [next(every) for step in range(8)]
+            >>> torch.equal(next(pairs.batches_from(7)).z0, batches[7].z0)
+            True
+        """
+        first, inside = divmod(step, self.rows_at_once // self.batch_size)
+        yield from itertools.islice(self._batches(itertools.count(first)), inside, None)
+
+    @contextmanager
+    def naming_dead_workers(self) -> Iterator[None]:
+        """Turn a worker's death into an error that says what to do.
+
+        PyTorch raises wherever the training loop happens to be when the worker dies; hold the loop
+        inside this context.
+
+        Raises:
+            WorkerError: A worker died.
+        """
         try:
-            for rows in loader:
-                for start in range(0, self.rows_at_once, self.batch_size):
-                    part = slice(start, start + self.batch_size)
-                    yield Pairing(**{name: value[part] for name, value in rows.items()})
+            yield
         except RuntimeError as error:
             if "DataLoader worker" not in str(error):
                 raise
             raise WorkerError(
                 f"a worker that pairs noise with data died ({error}). It was killed, for lack of "
                 f"memory most often: use a smaller ot_batch than {self.rows_at_once} or fewer than "
-                f"{self.num_workers} workers, or num_workers=0 to see its own error."
+                f"{self.num_workers} workers, or none to see its own error."
             ) from error
+
+    def _batches(self, numbers: Iterable[int]) -> Iterator[Pairing]:
+        """Yield the training batches of OT batches, counted over all epochs."""
+        loader: DataLoader[dict[str, Tensor]] = DataLoader(
+            _OtBatches(self),
+            batch_size=None,
+            sampler=numbers,
+            num_workers=self.num_workers,
+            pin_memory=self.pin_memory,
+            generator=torch.Generator(),  # or each loader would draw from the global one
+        )
+        with self.naming_dead_workers():
+            for rows in loader:
+                for start in range(0, self.rows_at_once, self.batch_size):
+                    part = slice(start, start + self.batch_size)
+                    yield Pairing(**{name: value[part] for name, value in rows.items()})
 
     @property
     def _num_ot_batches(self) -> int:
@@ -127,9 +176,10 @@ class PairsAhead:
         """Return this rank's rows of OT batch ``index`` of an epoch."""
         shuffle = torch.Generator().manual_seed(_mixed(self.seed, epoch))
         order = torch.randperm(self.z1.shape[0], generator=shuffle)
-        size = self.rows_at_once
-        everyone = order[index * size * self.world_size :][: size * self.world_size]
-        mine = slice(self.rank * size, (self.rank + 1) * size)
+        size = self.rows_at_once * self.world_size
+        everyone = order[index * size :][:size]
+        # Each training batch of all ranks is one stretch of the shuffle, cut into a part for each.
+        mine = torch.arange(size).view(-1, self.world_size, self.batch_size)[:, self.rank].flatten()
         rows = everyone if self.gather else everyone[mine]
         stream = 0 if self.gather else self.rank
         draw = torch.Generator().manual_seed(_mixed(self.seed, epoch, index, stream))
@@ -142,19 +192,13 @@ class PairsAhead:
 
 
 class _OtBatches(Dataset[dict[str, Tensor]]):
-    """The OT batches of one epoch, as the loader asks for them."""
+    """OT batches, counted over all epochs, as the loader asks for them."""
 
-    def __init__(self, pairs: PairsAhead, epoch: int) -> None:
+    def __init__(self, pairs: PairsAhead) -> None:
         self.pairs = pairs
-        self.epoch = epoch
 
-    def __len__(self) -> int:
-        return self.pairs._num_ot_batches
-
-    def __getitem__(self, index: int) -> dict[str, Tensor]:
-        if index >= len(self):
-            raise IndexError(index)
-        return self.pairs._pairs(self.epoch, index)
+    def __getitem__(self, number: int) -> dict[str, Tensor]:
+        return self.pairs._pairs(*divmod(number, self.pairs._num_ot_batches))
 
 
 def _mixed(*numbers: int) -> int:

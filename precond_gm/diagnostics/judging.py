@@ -14,7 +14,7 @@ from precond_gm.errors import InvalidInputError
 from precond_gm.flow import PreconditionedFlow
 from precond_gm.numerics.covariance import EndCovariance
 from precond_gm.numerics.noise import standard_normal
-from precond_gm.numerics.rows import RowsLike, collect, flatten
+from precond_gm.numerics.rows import RowsLike, check_rows, collect, flatten
 from precond_gm.values import Batch, Coefficients, Pairing, PathSample
 
 __all__ = ["Basis", "Judged", "draw_pairs", "evaluating", "inner_times", "predictions", "rows_in_z"]
@@ -88,8 +88,10 @@ def rows_in_z(
     label: Tensor | None,
     most: int | None,
     generator: torch.Generator,
+    *,
+    preconditioned: bool = False,
 ) -> Batch:
-    """Return rows in z, shuffled, at most ``most`` of them.
+    """Return rows in z, shuffled, at most ``most`` of them; ``preconditioned`` rows are z already.
 
     Raises:
         InvalidInputError: NaN, another event shape than the flow's, fewer than 8 rows.
@@ -104,6 +106,9 @@ def rows_in_z(
     order = torch.randperm(batch.x.shape[0], generator=generator, device=generator.device)
     order = order[:most].to(batch.x.device)
     some = None if batch.label is None else batch.label[order]
+    if preconditioned:
+        check_rows(batch.x, event_shape=flow.event_shape)
+        return Batch(batch.x[order], some)
     return Batch(flow.precondition(batch.x[order], some), some)
 
 
@@ -149,14 +154,18 @@ def draw_pairs(flow: PreconditionedFlow, rows: Batch, generator: torch.Generator
 
 @contextmanager
 def evaluating(flow: PreconditionedFlow) -> Iterator[None]:
-    """Put the network in eval mode without gradients, and back as it was."""
-    was_training = flow.training
+    """Put the network in eval mode without gradients, and every module back as it was.
+
+    One by one, since an average shares modules with the flow in training.
+    """
+    modes = [(module, module.training) for module in flow.modules()]
     flow.eval()
     try:
         with torch.no_grad():
             yield
     finally:
-        flow.train(was_training)
+        for module, was_training in modes:
+            module.training = was_training
 
 
 def predictions(

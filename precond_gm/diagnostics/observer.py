@@ -2,70 +2,29 @@
 
 from __future__ import annotations
 
-import math
 import warnings
-from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from precond_gm.diagnostics.conditioning import conditioning
+from precond_gm.diagnostics.observer_report import ObserverReport, Seen
 from precond_gm.diagnostics.remedy import Remedy, remedies
 from precond_gm.diagnostics.underfit import UnderfitReport, underfit
 from precond_gm.errors import InvalidInputError
 from precond_gm.flow import PreconditionedFlow
-from precond_gm.values import AbstractReport, Batch
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+from precond_gm.values import Batch
 
 __all__ = ["Observer", "ObserverReport", "StagnationWarning"]
 
+_ROWS, _ROWS_PER_FEATURE, _LEAST_ROWS = 1024, 4, 8
 _STILL = 0.1  # a gap that closes by less than a tenth over the window stands still
 
 
 class StagnationWarning(UserWarning):
     """Training no longer improves along directions where an affine map would do better."""
-
-
-@dataclass(frozen=True)
-class ObserverReport(AbstractReport):
-    """History of the explained share per direction, mean over t.
-
-    Attributes:
-        steps: Training steps, shape ``observations``.
-        explained: Share of the target's variance that the network explains, per direction in the
-            order of ascending eigenvalues, shape ``observations dim``.
-        linear_explained: Share that the best linear predictor explains.
-        directions: Directions that were under-fitted at one time or more, per observation.
-        warned_at: Step of the warning, or None.
-    """
-
-    steps: Tensor
-    explained: Tensor
-    linear_explained: Tensor
-    directions: Tensor
-    warned_at: int | None
-
-    def as_metrics(self) -> dict[str, float]:
-        """Return the last observation under ``observer/...``."""
-        found = {
-            "steps": float(self.steps[-1]),
-            "explained": float(self.explained[-1].nanmean()),
-            "linear_explained": float(self.linear_explained[-1].nanmean()),
-            "directions": float(self.directions[-1]),
-            "warned": float(self.warned_at is not None),
-        }
-        return {f"observer/{name}": v for name, v in found.items() if math.isfinite(v)}
-
-    def plot(self) -> Figure:
-        """Draw the gap to the linear predictor per direction over training."""
-        from precond_gm.plotting.underfit import plot_history
-
-        return plot_history(self.steps, self.explained, self.linear_explained, self.directions)
 
 
 class Observer:
@@ -76,14 +35,20 @@ class Observer:
     hide under-fitting, never invent it. Randomness is the observer's own.
 
     Args:
-        flow: The flow in training.
+        flow: The flow in training, or its moving average.
         every: Steps between observations.
         times: Number of times judged.
-        max_rows: Rows judged: the last ones before the observation.
+        max_rows: Rows judged: the last ones before the observation. None takes four for each
+            feature, as an affine map needs, and at least 1,024.
         margin: As in ``underfit``.
         patience: Observations over which a gap must stand still for the warning, at least 2.
         log: Called with (metrics, step) after each observation; a tracker's ``log_metrics``, say.
+        notify: Called with the text of the warning; None gives a ``StagnationWarning``.
         generator: Source of the noise; None is a fixed seed.
+
+    Attributes:
+        warned_at: Step of the warning, or None.
+        warning: Its text.
 
     Example:
         >>> import torch, precond_gm as pg
@@ -101,10 +66,11 @@ class Observer:
         *,
         every: int = 500,
         times: int = 5,
-        max_rows: int = 1024,
+        max_rows: int | None = None,
         margin: float = 0.05,
         patience: int = 3,
         log: Callable[[Mapping[str, float], int], object] | None = None,
+        notify: Callable[[str], object] | None = None,
         generator: torch.Generator | None = None,
     ) -> None:
         if every < 1 or patience < 2:
@@ -113,34 +79,45 @@ class Observer:
             )
         self.flow, self.every, self.times = flow, every, times
         self.max_rows, self.margin, self.patience = max_rows, margin, patience
-        self.log = log
+        self.log, self.notify = log, notify
         self.generator = generator if generator is not None else torch.Generator().manual_seed(0)
-        self.history: list[tuple[int, UnderfitReport]] = []
         self.warned_at: int | None = None
-        self._rows: deque[Batch] = deque()
+        self.warning = ""
+        self._rows: list[Batch] = []
+        self._seen: list[Seen] = []
+        self._recent: list[UnderfitReport] = []
 
-    def __call__(self, step: int, x: Tensor, label: Tensor | None = None) -> UnderfitReport | None:
+    def __call__(
+        self, step: int, x: Tensor, label: Tensor | None = None, *, preconditioned: bool = False
+    ) -> UnderfitReport | None:
         """Keep the batch if an observation is near; observe at every ``every``-th step.
 
         Args:
-            step: Training step, counted from 0.
+            step: Number of steps that the network has taken.
             x: The batch, in data coordinates.
             label: Its labels.
+            preconditioned: Whether the rows are z already, as in ``flow.loss``.
 
         Returns:
             The report at a step where one was made, else None.
         """
         left = -step % self.every
-        if left * x.shape[0] < self.max_rows:
-            # Cloned, since loaders may fill the same buffer again.
-            self._rows.append(Batch(x.detach().clone(), None if label is None else label.clone()))
+        if left * x.shape[0] < self._wanted(x):
+            z = x.detach().clone()  # since loaders may fill the same buffer again
+            z = z if preconditioned else self.flow.precondition(z, label)
+            self._rows.append(Batch(z, None if label is None else label.clone()))
         if left or not step:
             return None
         rows, report = self._gathered(), None
-        if rows.x.shape[0] >= 8:
+        if rows.x.shape[0] >= _LEAST_ROWS:
             report = self._observe(step, rows)
         self._rows.clear()
         return report
+
+    @property
+    def has_seen(self) -> bool:
+        """Whether an observation was made."""
+        return bool(self._seen)
 
     def report(self) -> ObserverReport:
         """Return the history so far.
@@ -148,24 +125,47 @@ class Observer:
         Raises:
             InvalidInputError: Nothing was observed yet.
         """
-        if not self.history:
+        if not self._seen:
             raise InvalidInputError(
                 f"nothing was observed yet: call observer(step, x, label) in each step; it looks "
                 f"at steps {self.every}, {2 * self.every}, ..."
             )
-        reports = [report for _, report in self.history]
         return ObserverReport(
-            steps=torch.tensor([step for step, _ in self.history]),
-            explained=torch.stack([report.explained.mean(0) for report in reports]),
-            linear_explained=torch.stack([report.linear_explained.mean(0) for report in reports]),
-            directions=torch.tensor([report.num_directions for report in reports]),
+            steps=torch.tensor([seen.step for seen in self._seen]),
+            explained=torch.stack([seen.explained for seen in self._seen]),
+            linear_explained=torch.stack([seen.linear_explained for seen in self._seen]),
+            directions=torch.tensor([seen.directions for seen in self._seen]),
             warned_at=self.warned_at,
+            warning=self.warning,
         )
 
+    def state_dict(self) -> dict[str, Any]:
+        """Return all that a resumed loop needs to observe as if it had never stopped."""
+        return {
+            "seen": [vars(seen) for seen in self._seen],
+            "recent": [vars(report) for report in self._recent],
+            "rows": [(rows.x, rows.label) for rows in self._rows],
+            "warned_at": self.warned_at,
+            "warning": self.warning,
+            "generator": self.generator.get_state(),
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from a state that ``state_dict`` returned."""
+        self._seen = [Seen(**seen) for seen in state["seen"]]
+        self._recent = [UnderfitReport(**report) for report in state["recent"]]
+        self._rows = [Batch(x, label) for x, label in state["rows"]]
+        self.warned_at, self.warning = state["warned_at"], state["warning"]
+        self.generator.set_state(state["generator"])
+
+    def _wanted(self, x: Tensor) -> int:
+        return self.max_rows or max(_ROWS, _ROWS_PER_FEATURE * x[0].numel())
+
     def _gathered(self) -> Batch:
+        last = slice(-self._wanted(self._rows[0].x), None)
         labels = [batch.label for batch in self._rows if batch.label is not None]
-        x = torch.cat([batch.x for batch in self._rows])[-self.max_rows :]
-        return Batch(x, torch.cat(labels)[-self.max_rows :] if labels else None)
+        x = torch.cat([batch.x for batch in self._rows])[last]
+        return Batch(x, torch.cat(labels)[last] if labels else None)
 
     def _observe(self, step: int, rows: Batch) -> UnderfitReport:
         report = underfit(
@@ -174,32 +174,35 @@ class Observer:
             rows.label,
             times=self.times,
             margin=self.margin,
-            max_rows=self.max_rows,
+            max_rows=rows.x.shape[0],
+            preconditioned=True,
             generator=self.generator,
         )
-        self.history.append((step, report))
-        if self.log is not None:
-            self.log(report.as_metrics(), step)
+        self._seen.append(Seen.of(step, report))
+        self._recent = [*self._recent, report][-self.patience :]
         if self.warned_at is None and self._stands_still():
-            self.warned_at = step
-            warnings.warn(self._message(step, rows), StagnationWarning, stacklevel=3)
+            self.warned_at, self.warning = step, self._message(step, rows)
+            if self.notify is None:
+                warnings.warn(self.warning, StagnationWarning, stacklevel=3)
+            else:
+                self.notify(self.warning)
+        if self.log is not None:
+            self.log(self.report().as_metrics(), step)
         return report
 
     def _stuck(self) -> Tensor:
         """Return the cells that were under-fitted in every observation of the window."""
-        window = [report for _, report in self.history[-self.patience :]]
-        return torch.stack([report.underfitted for report in window]).all(0)
+        return torch.stack([report.underfitted for report in self._recent]).all(0)
 
     def _stands_still(self) -> bool:
         """Whether the gap to the linear predictor no longer closes along suppressed directions."""
-        if len(self.history) < self.patience:
+        if len(self._recent) < self.patience:
             return False
-        stuck = self._stuck()
-        values = self.history[-1][1].eigenvalues
+        stuck, first, last = self._stuck(), self._recent[0], self._recent[-1]
+        values = last.eigenvalues
         stuck &= values < values.mean(1, keepdim=True)  # suppressed: below the mean variance
         if not bool(stuck.any()):
             return False
-        first, last = self.history[-self.patience][1], self.history[-1][1]
         before, after = (
             float((report.linear_explained - report.explained)[stuck].mean())
             for report in (first, last)
@@ -207,16 +210,12 @@ class Observer:
         return after > (1 - _STILL) * before
 
     def _message(self, step: int, rows: Batch) -> str:
-        stuck, last = self._stuck(), self.history[-1][1]
-        here = conditioning(
-            self.flow.precondition(rows.x, rows.label),
-            rows.label,
-            path=self.flow.path,
-            times=21,
-            intervals=False,
-        )
+        stuck, last, path = self._stuck(), self._recent[-1], self.flow.path
+        here = conditioning(rows.x, rows.label, path=path, times=21, intervals=False)
         worst = max([part.worst for part in here.per_label.values()], default=here.worst)
-        offers = remedies(rows.x, rows.label, path=self.flow.path, generator=self.generator)
+        with torch.no_grad():
+            x = self.flow.preconditioner.inverse(rows.x, rows.label).value
+        offers = remedies(x, rows.label, path=path, generator=self.generator)
         return (
             f"step {step}: {int(stuck.any(0).sum())} of {stuck.shape[1]} directions are "
             f"under-fitted and have not improved over the last {self.patience} observations: the "

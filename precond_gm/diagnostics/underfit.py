@@ -130,6 +130,7 @@ def underfit(
     times: int | Tensor = 21,
     margin: float = 0.05,
     max_rows: int = 4096,
+    preconditioned: bool = False,
     generator: torch.Generator | None = None,
 ) -> UnderfitReport:
     r"""Find the directions in which an affine map would do better than the network.
@@ -149,6 +150,7 @@ def underfit(
         times: Number of times inside (0, t_max), or the times.
         margin: Share of the linear predictor's residual that is forgiven.
         max_rows: Most rows judged.
+        preconditioned: Whether all rows are z already (from ``flow.precondition``).
         generator: Source of the noise; None is a fixed seed.
 
     Raises:
@@ -158,10 +160,12 @@ def underfit(
         2603.02337, section 3.
     """
     generator = local_generator(generator)
-    rows = rows_in_z(flow, x, label, max_rows, generator)
+    rows = rows_in_z(flow, x, label, max_rows, generator, preconditioned=preconditioned)
     known = None
     if reference is not None:
-        known = rows_in_z(flow, reference, reference_label, None, generator)
+        known = rows_in_z(
+            flow, reference, reference_label, None, generator, preconditioned=preconditioned
+        )
     t = inner_times(flow, times)
     with evaluating(flow):
         pairs = draw_pairs(flow, rows, generator)

@@ -29,11 +29,11 @@ def batch(seed: int, rows: int = 128) -> Tensor:
 
 
 def test_it_looks_at_multiples_and_logs() -> None:
-    """Oracle: the steps asked for; the logger gets the report's own metrics."""
+    """Oracle: the steps asked for; the logger gets the history's own metrics."""
     logged: dict[int, float] = {}
     flow = pg.wrap(Stuck(), event_shape=(4,))
     observer = Observer(
-        flow, every=3, patience=9, log=lambda m, step: logged.update({step: m["underfit/cells"]})
+        flow, every=3, patience=9, log=lambda m, step: logged.update({step: m["observer/directions"]})
     )
     seen = [step for step in range(8) if observer(step, batch(step)) is not None]
     assert seen == [3, 6]
