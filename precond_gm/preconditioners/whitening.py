@@ -77,6 +77,12 @@ class AbstractWhitening(AbstractAffine[BlockMoments]):
             for name, estimate in self._candidates(data).items()
             if self.shrinkage in ("auto", name.split(" ")[0])
         }
+        # A label with no more rows than features has a singular covariance of its own, and often
+        # no held-out row that would show it.
+        if self.shrinkage == "auto" and any(
+            law.count * law.repeats <= law.mean.shape[1] for law in laws
+        ):
+            del candidates["none"]
         if len(candidates) == 1:
             return next(iter(candidates.items()))
 

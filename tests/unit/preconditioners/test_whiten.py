@@ -274,3 +274,19 @@ def test_refusals() -> None:
         part.fit(torch.zeros(4, 20_000))
     with pytest.raises(InvalidInputError, match="some batches carry labels"):
         part.fit([(torch.randn(4, 2), torch.zeros(4).long()), torch.randn(4, 2)])
+
+
+def test_a_label_of_few_rows_is_not_whitened_by_its_own_covariance() -> None:
+    """Three rows of eight features span two directions; a fourth row must not land far away.
+
+    Oracle: rows of one normal law, so whitened ones have norms near sqrt(8), whatever the label.
+    """
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(403, 8, generator=generator, dtype=torch.float64)
+    label = torch.zeros(403, dtype=torch.long)
+    label[400:] = 1
+    part = Whiten()
+    part.fit(x, label, num_labels=2)
+    fresh = torch.randn(50, 8, generator=generator, dtype=torch.float64)
+    z = part(fresh, torch.ones(50, dtype=torch.long)).value
+    assert float(z.norm(dim=1).max()) < 30
