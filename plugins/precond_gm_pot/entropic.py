@@ -130,9 +130,10 @@ def to_tolerance(
         found = sweep(cost, row, column, temperature, rho=rho)
         row, column = found.row, found.column
         temperature /= COOLING
-    for made in range(SWEEPS, max_sweeps + SWEEPS, SWEEPS):
+    made = 0
+    while made < max_sweeps:
         found = sweep(cost, row, column, epsilon, rho=rho)
-        row, column = found.row, found.column
+        row, column, made = found.row, found.column, made + SWEEPS
         if float(found.violation) <= tolerance:
             break
     return replace(found, sweeps=made)

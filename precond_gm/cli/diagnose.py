@@ -30,6 +30,13 @@ __all__ = ["diagnose"]
     "--batch-size", type=int, default=256, show_default=True, help="Rows that are coupled."
 )
 @click.option(
+    "--run",
+    "runs",
+    multiple=True,
+    metavar="RUN",
+    help="With --couplings: a trained run whose paths' curvature is stated too.",
+)
+@click.option(
     "--times", type=int, default=101, show_default=True, help="Number of times in [0, 1]."
 )
 @click.option("--image", type=click.Path(path_type=Path), default=None, help="Figure to write.")
@@ -42,6 +49,7 @@ def diagnose(
     variants: str,
     couplings: str | None,
     batch_size: int,
+    runs: tuple[str, ...],
     times: int,
     image: Path | None,
     as_json: bool,
@@ -70,6 +78,7 @@ def diagnose(
             train,
             split_variants(couplings),
             batch_size=batch_size,
+            runs=runs,
             image=image,
             as_json=as_json,
         )

@@ -24,7 +24,7 @@ from precond_gm.diagnostics.pair_measures import (
     mean_cost,
     path_curvature,
     share_used,
-    skew_by_label,
+    skew_of,
 )
 from precond_gm.numerics.rows import check_label, check_rows
 from precond_gm.values import AbstractReport, Pairing
@@ -59,8 +59,10 @@ class CouplingReport(AbstractReport):
         noise_used: Share of the noise rows that occur among the pairs.
         label_skew: For each label, by how many standard deviations the squared mean of its noise
             exceeds that of N(0, I); noise that the label did not choose stays below about 3.
+        overall_skew: The same of all labels together; small batches show a skew here first.
         effective_share: Effective share of the rows under the pairs' weights; 1 without weights.
-        plan_entropy: Mean entropy of a data row's noise in nats, where there is a plan.
+        plan_entropy: Mean entropy of a data row's noise in nats, where there is a plan; 0 for a
+            permutation.
         marginal_error: Total variation of the plan's noise marginal, where there is a plan.
         milliseconds: Median time of one pairing.
         curvature: Curvature of learned paths, see ``path_curvature``; None if none were given.
@@ -74,6 +76,7 @@ class CouplingReport(AbstractReport):
     data_used: float
     noise_used: float
     label_skew: dict[int, float]
+    overall_skew: float
     effective_share: float
     plan_entropy: float | None
     marginal_error: float | None
@@ -93,12 +96,12 @@ class CouplingReport(AbstractReport):
 
     @property
     def worst_skew(self) -> float:
-        """Largest skew over labels, in standard deviations."""
-        return max(self.label_skew.values(), default=0.0)
+        """Largest skew, of any label or of all together, in standard deviations."""
+        return max(self.overall_skew, *self.label_skew.values(), 0.0)
 
     @property
     def is_skewed(self) -> bool:
-        """Whether some label chooses its noise, beyond chance."""
+        """Whether labels choose their noise, beyond chance."""
         return self.worst_skew > SKEW_SIGMAS
 
     @property
@@ -109,6 +112,8 @@ class CouplingReport(AbstractReport):
                 f"not usable with labels: the noise within a label is off N(0, I) by "
                 f"{self.worst_skew:.0f} standard deviations. Couple within each label."
             )
+        if self.cost_after == self.cost_before:
+            return "no saving: pairs stay as they are drawn."
         if self.saving < WORTH:
             return (
                 f"hardly worth it: the cost falls by {self.saving:.0%}, and the optimum of this "
@@ -128,6 +133,7 @@ class CouplingReport(AbstractReport):
             "data_used": self.data_used,
             "noise_used": self.noise_used,
             "worst_skew": self.worst_skew,
+            "overall_skew": self.overall_skew,
             "effective_share": self.effective_share,
             "plan_entropy": self.plan_entropy,
             "marginal_error": self.marginal_error,
@@ -188,8 +194,8 @@ def coupling(
     if part.needs_fit:
         part.fit(z1, label, generator=draw)
     pairing, milliseconds = _timed(part, z0, z1, label, draw, repeats)
-    plan = part.plan(z0, z1) if isinstance(part, HasPlan) and label is None else None
-    weight = pairing.weight
+    entropy, marginal_error = _plan_measures(part, z0, z1, label)
+    weight, skew = pairing.weight, skew_of(pairing)
     return CouplingReport(
         name=name or _name(coupling),
         num_rows=z1.shape[0],
@@ -198,10 +204,11 @@ def coupling(
         cost_optimum=least_cost(z0, z1, label),
         data_used=share_used(pairing.z1, z1),
         noise_used=share_used(pairing.z0, z0),
-        label_skew=skew_by_label(pairing),
+        label_skew=skew.by_label,
+        overall_skew=skew.overall,
         effective_share=1.0 if weight is None else effective_share(weight),
-        plan_entropy=None if plan is None else plan.entropy,
-        marginal_error=None if plan is None else plan.marginal_error,
+        plan_entropy=entropy,
+        marginal_error=marginal_error,
         milliseconds=milliseconds,
         curvature=None if trajectory is None else path_curvature(trajectory),
     )
@@ -233,6 +240,23 @@ def plot_comparison(reports: Sequence[CouplingReport]) -> Figure:
         skew=[report.label_skew for report in reports],
         milliseconds=[report.milliseconds for report in reports],
     )
+
+
+def _plan_measures(
+    part: couplings.AbstractCoupling, z0: Tensor, z1: Tensor, label: Tensor | None
+) -> tuple[float | None, float | None]:
+    """Return entropy and marginal error of the plan; of plans within labels, the mean over rows."""
+    if not isinstance(part, HasPlan):
+        return None, None
+    if label is None or not part.label_aware:
+        label = torch.zeros(len(z1), dtype=torch.long)
+    total = torch.zeros(2, dtype=torch.float64)
+    for name, count in zip(*torch.unique(label, return_counts=True), strict=True):
+        mine = (label == name).to(z1.device)
+        plan = part.plan(z0[mine], z1[mine])
+        total += count * torch.tensor([plan.entropy, plan.marginal_error], dtype=torch.float64)
+    entropy, error = (total / len(z1)).tolist()
+    return entropy, error
 
 
 def _name(coupling: Any) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -12,12 +13,13 @@ from precond_gm.numerics.rows import flatten
 from precond_gm.values import Pairing
 
 __all__ = [
+    "Skew",
     "effective_share",
     "least_cost",
     "mean_cost",
     "path_curvature",
     "share_used",
-    "skew_by_label",
+    "skew_of",
 ]
 
 
@@ -42,23 +44,36 @@ def least_cost(z0: Tensor, z1: Tensor, label: Tensor | None) -> float:
 
 
 def share_used(after: Tensor, before: Tensor) -> float:
-    """Return the share of the distinct rows that occur among the pairs."""
-    return len(_distinct(after) & _distinct(before)) / len(_distinct(before))
+    """Return the number of distinct rows among the pairs over that among the rows drawn."""
+    return len(_distinct(after)) / len(_distinct(before))
 
 
 def _distinct(rows: Tensor) -> set[bytes]:
     return {row.tobytes() for row in flatten(rows).double().cpu().numpy()}
 
 
-def skew_by_label(pairing: Pairing) -> dict[int, float]:
+@dataclass(frozen=True)
+class Skew:
+    """How far noise within labels is from N(0, I), in standard deviations.
+
+    Attributes:
+        by_label: Of each label's noise alone.
+        overall: Of all labels together; small batches show a skew here first.
+    """
+
+    by_label: dict[int, float]
+    overall: float
+
+
+def skew_of(pairing: Pairing) -> Skew:
     """Compare ``n |mean|^2`` of each label's noise with its law under N(0, I), chi-squared.
 
     A noise row that occurs more than once is one draw with more weight.
     """
+    squares: dict[int, float] = {}
     if pairing.label is None:
-        return {}
+        return Skew({}, 0.0)
     noise, weight = flatten(pairing.z0).double(), pairing.weight
-    dim, found = noise.shape[1], {}
     for name in sorted(set(pairing.label.tolist())):
         mine = pairing.label == name
         w = torch.ones_like(noise[mine, 0]) if weight is None else weight[mine].double()
@@ -67,8 +82,10 @@ def skew_by_label(pairing: Pairing) -> dict[int, float]:
         mean = (w[:, None] * noise[mine]).sum(0) / w.sum()
         w = _weight_of_distinct(noise[mine], w)
         rows = float(w.sum() ** 2 / w.square().sum())
-        found[int(name)] = _normal_score(rows * float(mean.square().sum()), dim)
-    return found
+        squares[int(name)] = rows * float(mean.square().sum())
+    dim = noise.shape[1]
+    by_label = {name: _normal_score(square, dim) for name, square in squares.items()}
+    return Skew(by_label, _normal_score(sum(squares.values()), dim * len(squares)))
 
 
 def _weight_of_distinct(rows: Tensor, weight: Tensor) -> Tensor:

@@ -41,7 +41,7 @@ def plot_couplings(
     """
     names = [_short(name) for name in names]
     figure, axes = new_figure(2, 2, (10.5, 5.0 + 0.3 * len(names)))
-    _bars(axes[0, 0], names, cost, "{:.4g}")
+    _bars(axes[0, 0], names, cost, [f"{value:.4g} ({value / before - 1:+.1%})" for value in cost])
     for value, style, text in ((before, "--", "as drawn"), (optimum, ":", "optimum")):
         axes[0, 0].axvline(value, color=GREY, linestyle=style, label=f"{text} {value:.4g}")
     finish(axes[0, 0], "Mean squared distance of the pairs", "", "")
@@ -54,7 +54,7 @@ def plot_couplings(
     finish(axes[0, 1], "Share of rows among the pairs", "", "")
     _legend_below(axes[0, 1])
     _skew(axes[1, 0], skew)
-    _bars(axes[1, 1], names, milliseconds, "{:.2f} ms")
+    _bars(axes[1, 1], names, milliseconds, [f"{value:.2f} ms" for value in milliseconds])
     finish(axes[1, 1], "Time of one pairing", "milliseconds", "")
     return figure
 
@@ -68,10 +68,11 @@ def _short(name: str) -> str:
     return name if len(name) < 34 else name[:32] + "…"
 
 
-def _bars(ax: Axes, names: Sequence[str], values: Sequence[float], text: str) -> None:
+def _bars(ax: Axes, names: Sequence[str], values: Sequence[float], texts: Sequence[str]) -> None:
     bars = ax.barh(range(len(values)), values, 0.6, color=[colour(i) for i in range(len(values))])
-    ax.bar_label(bars, [text.format(value) for value in values], fontsize=8, padding=3)
-    ax.set_xlim(0, 1.25 * max(values) or 1)
+    under = {"facecolor": "white", "edgecolor": "none", "alpha": 0.85, "pad": 1}
+    ax.bar_label(bars, texts, fontsize=8, padding=5, bbox=under)
+    ax.set_xlim(0, 1.35 * max(values) or 1)
     _names(ax, names)
 
 
@@ -86,11 +87,15 @@ def _skew(ax: Axes, skew: Sequence[dict[int, float]]) -> None:
         ax.text(0.5, 0.5, "no labels", ha="center", transform=ax.transAxes, color=GREY)
         finish(ax, "Skew of the noise within labels", "", "")
         return
+    from matplotlib.ticker import ScalarFormatter
+
     for index, values in enumerate(skew):
-        labels = sorted(values)
+        labels = np.array(sorted(values))
         heights = [values[label] for label in labels]
-        ax.plot(labels, heights, "o-", markersize=4, color=colour(index))
+        at = labels + 0.6 * ((index + 0.5) / len(skew) - 0.5)  # side by side where they agree
+        ax.plot(at, heights, "o", markersize=4, color=colour(index))
     ax.axhspan(-3, 3, color=GREY, alpha=0.2, label="chance")
-    ax.set_yscale("symlog", linthresh=3)
+    ax.set_yscale("symlog", linthresh=5)
+    ax.yaxis.set_major_formatter(ScalarFormatter())
     finish(ax, "Skew of the noise within labels (colours as above)", "label", "deviations")
     ax.legend(fontsize=8, frameon=False, loc="lower right")

@@ -10,6 +10,7 @@ import torch
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
+from precond_gm import couplings
 from precond_gm.diagnostics.coupling import (
     compare_couplings,
     coupling,
@@ -133,3 +134,33 @@ def test_bad_input_is_refused() -> None:
         coupling(z * math.nan, z, None, "ot")
     with pytest.raises(InvalidTypeError, match="label is an integer tensor"):
         coupling(z, z, torch.zeros(4), "ot")
+
+
+def test_small_labels_show_their_skew_together() -> None:
+    """Oracle: plain transport at 8 rows a label; no label alone proves it, all together do."""
+    angle = torch.arange(64) % 8 * math.pi / 4
+    centre = torch.stack([angle.cos(), angle.sin()], 1)
+    label, z1 = torch.arange(64) % 8, centre + 0.3 * rows(64, 2, 1)
+    plain = coupling(rows(64, 2, 0), z1, label, ("ot", {"within_label": False}))
+    assert plain.is_skewed
+    assert plain.overall_skew == plain.worst_skew > 5 > max(plain.label_skew.values())
+    aware = coupling(rows(64, 2, 0), z1, label, "ot")
+    assert not aware.is_skewed
+
+
+def test_the_entropy_within_labels_is_the_mean_over_rows() -> None:
+    """Oracle: the plan of each label by itself."""
+    z0, z1, label = rows(30, 2, 0), rows(30, 2, 1), torch.arange(30) // 20
+    part = couplings.REGISTRY.create("pot.sinkhorn")
+    alone = [coupling(z0[label == k], z1[label == k], None, part) for k in (0, 1)]
+    report = coupling(z0, z1, label, part)
+    entropies = [one.plan_entropy for one in alone]
+    assert report.plan_entropy == pytest.approx((20 * entropies[0] + 10 * entropies[1]) / 30)
+    assert coupling(z0, z1, label, "independent").conclusion.startswith("no saving")
+
+
+def test_a_fitted_coupling_uses_as_many_rows_as_it_draws() -> None:
+    """Oracle: a fit to two points pairs with two rows, whichever are in the batch."""
+    part = couplings.REGISTRY.create("pot.semidiscrete", steps=20)
+    part.fit(torch.tensor([[-3.0], [3.0]]).double(), generator=torch.Generator().manual_seed(0))
+    assert coupling(rows(10, 1, 0), rows(10, 1, 1), None, part).data_used == 0.2
