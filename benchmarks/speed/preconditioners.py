@@ -1,11 +1,13 @@
 """Time, memory, round trip and conditioning of every preconditioner, over the dimension.
 
-Every cell runs in a process of its own, so that its peak memory is its own; one that passes the
-limit is ended, and what it had measured by then (at least the fit) is kept. Flows are fitted for a
-few steps and timed per step. The share of the inverse in sampling is taken against 50 Heun steps
-of the demo's MLP at d = 64. Run:
+Every cell runs in a process of its own, so that its peak memory is its own, and tells each number
+as soon as it is known. A cell that passes the limit is ended: what is known by then stands, of a
+trained map at least the time of a step and of its two directions. Trained maps are fitted for ten
+steps. At d = 64 the inverse of 256 rows is held against 50 Heun steps of the demo's MLP, in turns.
+On one thread of a CPU all times are processor time, which other work on the machine changes little.
+A cell that is in the results already is kept. Run, about 12 minutes:
 
-    python benchmarks/speed/preconditioners.py [--limit 300] [--names whiten,spectral] [--quick]
+    python benchmarks/speed/preconditioners.py [--limit 20] [--names whiten,spectral] [--device cpu]
 """
 
 from __future__ import annotations
@@ -13,20 +15,23 @@ from __future__ import annotations
 import argparse
 import json
 import math
-import os
+import multiprocessing
 import resource
-import subprocess
-import sys
+import signal
 import time
 from collections.abc import Callable
+from multiprocessing.connection import Connection
 from typing import Any
 
 import torch
-from harness import save
+from harness import RESULTS, save
+from torch import Tensor
 
 from precond_gm.models import MLP
-from precond_gm.preconditioners import REGISTRY
+from precond_gm.preconditioners import REGISTRY, AbstractPreconditioner
+from precond_gm.preconditioners.flows import AbstractFlow
 from precond_gm.solvers import Heun, integrate
+from precond_gm.values import Batch
 
 SHAPES: dict[int, tuple[int, ...]] = {
     2: (2,),
@@ -37,111 +42,158 @@ SHAPES: dict[int, tuple[int, ...]] = {
     196_608: (3, 256, 256),
 }
 LARGE = ("channel", "low-rank", "patch", "spectral", "standardize")  # run at the last two as well
-STEPS, LABELS = 10, 4
+ROWS = {3072: 1_000, 196_608: 120}  # 4,000 elsewhere
+STEPS, LABELS, TRIAL_ROWS, ROUNDS = 10, 4, 512, 3
+KEY = ("name", "dim")
+Cell = dict[str, Any]
+Say = Callable[..., None]
 
 
-def cell(name: str, dim: int, device: str) -> None:
-    """Measure one cell, and print each number as soon as it is known."""
+def cell(pipe: Connection, name: str, dim: int, limit: int, device: str) -> None:
+    """Measure one cell; send each number as soon as it is known."""
+    resource.setrlimit(resource.RLIMIT_CPU, (limit, limit))
     torch.set_num_threads(1)
-    rows = {3072: 1_000, 196_608: 120}.get(dim, 4_000)
-    batch = min(rows, 4_096 if device != "cpu" else 256)
+
+    def say(**numbers: float | str) -> None:
+        pipe.send({k: v if _is_plain(v) else str(v) for k, v in numbers.items()})
+
+    try:
+        _measure(say, name, dim, device)
+    except ValueError as error:
+        say(refused=str(error).splitlines()[0])
+
+
+def _measure(say: Say, name: str, dim: int, device: str) -> None:
+    rows = ROWS.get(dim, 4_000)
     draw = torch.Generator().manual_seed(0)
     x = torch.randn(rows, *SHAPES[dim], generator=draw)
     x = torch.sigmoid(x.cumsum(-1) / SHAPES[dim][-1] ** 0.5).to(device)
     label = (torch.arange(rows) % LABELS).to(device)
+    batch = min(rows, 256 if device == "cpu" else 4_096)
     part = REGISTRY.create(name)
     before = _memory(device)
-    start = time.perf_counter()
+    if isinstance(part, AbstractFlow):
+        part.fit(x[:TRIAL_ROWS], label[:TRIAL_ROWS], max_steps=1)
+        say(step_ms=1e3 * _step(part, Batch(x[:batch], label[:batch]), draw, device))
+        _both_ways(say, part, x[:batch], label[:batch], device)
+    start = _clock(device)
     report = part.fit(x, label, max_steps=STEPS)
-    seconds = time.perf_counter() - start
-    _say(fit_s=seconds, steps=report.steps, condition_after=report.condition_after)
-    _say(condition_before=report.condition_before, round_trip=report.round_trip_error)
-    chosen, own = x[:batch], label[:batch]
-    with torch.no_grad():
-        z = part(chosen, own).value
-        _say(forward_ms=1e3 * _timed(lambda: part(chosen, own), device))
-        _say(inverse_ms=1e3 * _timed(lambda: part.inverse(z, own), device))
-    _say(memory_mib=(_memory(device) - before) / 2**20)
+    say(
+        fit_s=_clock(device) - start,
+        steps=report.steps,
+        round_trip=report.round_trip_error,
+        condition_before=report.condition_before,
+        condition_after=report.condition_after,
+    )
+    if not isinstance(part, AbstractFlow):
+        _both_ways(say, part, x[:batch], label[:batch], device)
+    say(memory_mib=(_memory(device) - before) / 2**20)
+    if dim == 64:
+        say(share_of_sampling=_share(part, x[:256], label[:256], device))
 
 
-def sampling_seconds() -> float:
-    """Return the time of 50 Heun steps of the demo's MLP, d = 64, batch 256."""
-    torch.set_num_threads(1)
-    network = MLP((64,), num_labels=LABELS)
-    z, label = torch.randn(256, 64), torch.arange(256) % LABELS
-    times = torch.linspace(0, 1, 51)
+def _both_ways(
+    say: Say, part: AbstractPreconditioner, x: Tensor, label: Tensor, device: str
+) -> None:
     with torch.no_grad():
-        return _timed(lambda: integrate(network, Heun(), times, z, label=label), "cpu")
+        z = part(x, label).value
+        say(forward_ms=1e3 * _each(lambda: part(x, label), device))
+        say(inverse_ms=1e3 * _each(lambda: part.inverse(z, label), device))
+
+
+def _step(part: AbstractFlow, rows: Batch, draw: torch.Generator, device: str) -> float:
+    """Return the seconds of one gradient of the fit."""
+    part.network.train().requires_grad_(True)
+    seconds = _each(lambda: part.losses(rows, draw).mean().backward(), device)
+    part.requires_grad_(False).eval()
+    return seconds
+
+
+def _share(part: AbstractPreconditioner, x: Tensor, label: Tensor, device: str) -> float:
+    """Return the inverse's time over that of 50 Heun steps, the median of turns."""
+    network = MLP(tuple(x.shape[1:]), num_labels=LABELS).to(device)
+    times = torch.linspace(0, 1, 51, device=device)
+    ratios = []
+    with torch.no_grad():
+        z = part(x, label).value
+        for _ in range(ROUNDS):
+            sampling = _each(lambda: integrate(network, Heun(), times, z, label=label), device)
+            ratios.append(_each(lambda: part.inverse(z, label), device) / sampling)
+    return sorted(ratios)[ROUNDS // 2]
+
+
+def run(name: str, dim: int, limit: int, device: str) -> Cell:
+    """Run a cell in a process of its own, for so many seconds of the processor at most."""
+    context = multiprocessing.get_context("fork" if device == "cpu" else "spawn")
+    mine, theirs = context.Pipe(duplex=False)
+    process = context.Process(target=cell, args=(theirs, name, dim, limit, device))
+    process.start()
+    theirs.close()
+    found = Cell()
+    try:
+        while True:
+            found |= mine.recv()
+    except EOFError:  # the cell is done, or its time is up
+        process.join()
+    if process.exitcode in (-signal.SIGXCPU, -signal.SIGKILL):
+        return found | {"stopped_after_s": limit}
+    return found | ({"refused": f"ended with {process.exitcode}"} if process.exitcode else {})
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--limit", type=float, default=300.0, help="seconds per cell")
+    parser.add_argument("--limit", type=int, default=20, help="processor seconds per cell")
     parser.add_argument("--names", default=None, help="comma-separated; all by default")
-    parser.add_argument("--quick", action="store_true", help="d up to 64 only")
     parser.add_argument("--device", default="cpu")
-    parser.add_argument("--cell", nargs=2, default=None, help=argparse.SUPPRESS)
     given = parser.parse_args()
-    if given.cell:
-        cell(given.cell[0], int(given.cell[1]), given.device)
-        return
-    sampling = sampling_seconds()
-    device = "" if given.device == "cpu" else f"_{given.device}"
-    record = {
-        "sampling_ms": 1e3 * sampling,
-        "flow_steps": STEPS,
-        "limit_s": given.limit,
-        "load_average": os.getloadavg()[0],  # above the number of cores, times are too long
-    }
-    table: list[dict[str, Any]] = []
-    for name in given.names.split(",") if given.names else REGISTRY.names():
+    torch.set_num_threads(1)
+    file = "preconditioners" + ("" if given.device == "cpu" else f"_{given.device}")
+    table = _kept(file)
+    names = given.names.split(",") if given.names else REGISTRY.names()
+    for name in names:  # what a backend's import takes is no cell's memory
+        REGISTRY.load(name)
+    for name in names:
         for dim in SHAPES:
-            if (given.quick and dim > 64) or (dim > 784 and name not in LARGE):
+            if dim > 784 and name not in LARGE:
                 continue
-            row = {"name": name, "dim": dim, **_run(name, dim, given.limit, given.device)}
-            if dim == 64 and "inverse_ms" in row:
-                row["share_of_sampling"] = row["inverse_ms"] / (1e3 * sampling)
-            table.append(row)
-            print(_line(row), flush=True)
-            save(f"preconditioners{device}", record | {"cells": table})  # a run may be cut off
+            if (name, dim) not in table:
+                found = run(name, dim, given.limit, given.device)
+                table[name, dim] = {"name": name, "dim": dim, **found}
+                cells = [table[key] for key in sorted(table)]
+                save(file, {"flow_steps": STEPS, "limit_s": given.limit, "cells": cells})
+            print(_line(table[name, dim]), flush=True)
 
 
-def _run(name: str, dim: int, limit: float, device: str) -> dict[str, Any]:
-    command = [sys.executable, __file__, "--cell", name, str(dim), "--device", device]
-    found: dict[str, Any] = {}
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=limit, check=False)
-        output, last = done.stdout, (done.stderr.strip().splitlines() or [""])[-1]
-        if done.returncode:
-            found["refused"] = last
-    except subprocess.TimeoutExpired as late:
-        output = (late.stdout or b"").decode()
-        found["stopped_after_s"] = limit
-    for text in output.splitlines():
-        found |= json.loads(text)
-    return found
+def _kept(file: str) -> dict[tuple[str, int], Cell]:
+    path = RESULTS / f"{file}.json"
+    cells = json.loads(path.read_text())["cells"] if path.is_file() else []
+    return {(one["name"], one["dim"]): one for one in cells}
 
 
-def _line(row: dict[str, Any]) -> str:
+def _line(row: Cell) -> str:
+    start = f"{row['name']:<24}{row['dim']:>8}  "
     if "refused" in row:
-        return f"{row['name']:<24}{row['dim']:>8}  {row['refused'][:90]}"
+        return start + row["refused"][:110]
     numbers = "  ".join(
-        f"{key} {row[key]:.3g}" for key in row if isinstance(row[key], float) and key != "steps"
+        f"{k} {v:.3g}" for k, v in row.items() if isinstance(v, (int, float)) and k != "dim"
     )
-    return f"{row['name']:<24}{row['dim']:>8}  {numbers}"
+    return start + numbers
 
 
-def _timed(call: Callable[[], Any], device: str) -> float:
-    """Return the median seconds of a call, over a second or seven calls."""
-    times: list[float] = []
-    call()
-    while len(times) < 3 or (sum(times) < 1 and len(times) < 7):
-        _wait(device)
-        start = time.perf_counter()
+def _each(call: Callable[[], Any], device: str) -> float:
+    """Return the seconds of a call, over half a second of them."""
+    start, calls = _clock(device), 0
+    while (passed := _clock(device) - start) < 0.5 or not calls:
         call()
-        _wait(device)
-        times.append(time.perf_counter() - start)
-    return sorted(times)[len(times) // 2]
+        calls += 1
+    return passed / calls
+
+
+def _clock(device: str) -> float:
+    if device == "cpu":
+        return time.process_time()
+    torch.cuda.synchronize()
+    return time.perf_counter()
 
 
 def _memory(device: str) -> float:
@@ -150,14 +202,8 @@ def _memory(device: str) -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024.0
 
 
-def _wait(device: str) -> None:
-    if device != "cpu":
-        torch.cuda.synchronize()
-
-
-def _say(**numbers: float) -> None:
-    plain = {k: (v if math.isfinite(v) else str(v)) for k, v in numbers.items()}
-    print(json.dumps(plain), flush=True)
+def _is_plain(value: float | str) -> bool:
+    return isinstance(value, str) or math.isfinite(value)
 
 
 if __name__ == "__main__":
