@@ -7,7 +7,7 @@ the training step nothing as long as there are cores for it.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -114,7 +114,7 @@ class PairsAhead:
         self.epoch += 1
         yield from self._batches(range(first, first + self._num_ot_batches))
 
-    def batches_from(self, step: int) -> Iterator[Pairing]:
+    def batches_from(self, step: int) -> Generator[Pairing, None, None]:
         """Yield the batches of all training steps from ``step`` on, epoch after epoch, for ever.
 
         Batch k depends on the seed and on k only, so a loop that stopped before step k goes on

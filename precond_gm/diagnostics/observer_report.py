@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import torch
 from torch import Tensor
 
 from precond_gm.diagnostics.underfit import UnderfitReport
@@ -54,6 +56,23 @@ class ObserverReport(AbstractReport):
     directions: Tensor
     warned_at: int | None
     warning: str = ""
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> ObserverReport:
+        """Return the report whose ``to_dict`` gave these values."""
+
+        def shares(name: str) -> Tensor:
+            rows = [[math.nan if v is None else float(v) for v in row] for row in values[name]]
+            return torch.tensor(rows, dtype=torch.float64)
+
+        return cls(
+            steps=torch.tensor(values["steps"]),
+            explained=shares("explained"),
+            linear_explained=shares("linear_explained"),
+            directions=torch.tensor(values["directions"]),
+            warned_at=values["warned_at"],
+            warning=values["warning"],
+        )
 
     def as_metrics(self) -> dict[str, float]:
         """Return the last observation under ``observer/...``; ``low``: a quarter, the smallest."""

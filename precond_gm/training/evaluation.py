@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -11,7 +12,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from precond_gm.data import Prepared
-from precond_gm.diagnostics import ConditioningReport, QualityReport, conditioning, quality
+from precond_gm.diagnostics import (
+    ConditioningReport,
+    ObserverReport,
+    QualityReport,
+    conditioning,
+    quality,
+)
 from precond_gm.flow import PreconditionedFlow
 from precond_gm.training.loop import History
 from precond_gm.training.recipe import Recipe
@@ -40,6 +47,7 @@ def evaluate(
     history: History,
     steps: int,
     fit: Mapping[str, Any],
+    observed: ObserverReport | None = None,
     run_id: str | None = None,
     decode: Decode = lambda x: x,
 ) -> RunResult:
@@ -56,6 +64,7 @@ def evaluate(
         **{k: v for k, v in fit["metrics"].items() if v is not None},
         **_condition_metrics(spectra),
         **_quality_metrics(found),
+        **({} if observed is None else observed.as_metrics()),
         "training/seconds": history.seconds,
         "training/rows_per_second": steps * recipe.batch_size / max(history.seconds, 1e-9),
         "parameters/map": float(fit["parameters"]),
@@ -77,6 +86,7 @@ def evaluate(
         samples=shown,
         sample_label=label,
         run_id=run_id,
+        observer={} if observed is None else observed.to_dict(),
     )
 
 
@@ -133,10 +143,11 @@ def _quality(samples: Samples, data: Prepared) -> QualityReport:
 
 
 def _condition_metrics(report: ConditioningReport) -> dict[str, float]:
+    """Labels with fewer rows than features have no condition number: they are left out."""
     metrics = {"conditioning/pooled_max": report.worst}
-    worst = report.worst_label
-    if worst is not None:
-        metrics["conditioning/label_max"] = report.per_label[worst].worst
+    finite = [one.worst for one in report.per_label.values() if math.isfinite(one.worst)]
+    if finite:
+        metrics["conditioning/label_max"] = max(finite)
     return metrics
 
 

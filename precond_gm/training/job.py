@@ -31,6 +31,7 @@ from precond_gm.training.recipe import Recipe
 from precond_gm.training.results import Comparison, RunResult, write_text
 from precond_gm.training.run import Run
 from precond_gm.training.sending import RECIPE, SPOOL, TAGS, TRACKING, log_run
+from precond_gm.training.source import check_ot_batch
 from precond_gm.values.report import plain
 
 __all__ = ["Job", "load_data"]
@@ -83,6 +84,7 @@ class Job:
         store = folder / f"rows-{self.engine.process_index}.npy" if recipe.stream else None
         self.data = load_data(recipe, store)
         self.units = Units(self.data.scaling)
+        check_ot_batch(recipe, self.data.train.x.shape[0])
         for variant in recipe.variants:
             build_flow(recipe, variant, self.data, 0)
         self.known: dict[str, str] = _read(folder / TRACKING)
@@ -193,6 +195,7 @@ class Job:
                 "rows": {name: part.x.shape[0] for name, part in parts.items()},
                 "event_shape": list(data.event_shape),
                 "label_names": list(data.label_names),
+                "features": self._features(data),
                 "notes": list(data.notes),
             },
             results=tuple(results),
@@ -210,6 +213,19 @@ class Job:
         if self.engine.is_main_process:
             comparison.save(self.folder)
         return comparison
+
+    def _features(self, data: Prepared) -> dict[str, Any]:
+        """Return what a table's figures need to show columns by name, in the units of the file."""
+        if len(data.event_shape) != 1 or self.recipe.latent:
+            return {}
+        width = data.event_shape[0]
+        names = data.feature_names or tuple(f"column {i}" for i in range(width))
+        scaling = data.scaling
+        return {
+            "names": list(names),
+            "shift": plain(scaling.shift.expand(width)),
+            "scale": plain(scaling.scale.expand(width)),
+        }
 
     def _remember(self, key: str, run_id: str) -> None:
         if self.known.get(key) != run_id:

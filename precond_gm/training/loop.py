@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,20 +14,25 @@ import torch
 from torch import Tensor
 
 from precond_gm.checkpoint import read_state, save, write_state
+from precond_gm.diagnostics import Observer, ObserverReport
+from precond_gm.diagnostics.judging import evaluating
 from precond_gm.errors import CheckpointError, NonFiniteError
 from precond_gm.flow import PreconditionedFlow
 from precond_gm.training.average import Average
+from precond_gm.training.clipping import clip_gradient
 from precond_gm.training.recipe import Recipe
 from precond_gm.training.schedule import learning_rate
-from precond_gm.training.streams import BatchOrder, seed_of
-from precond_gm.values import Batch
+from precond_gm.training.source import part_of, source_of
+from precond_gm.training.streams import seed_of
+from precond_gm.values import Batch, Pairing
 
 __all__ = ["History", "Loop"]
 
 FORMAT = "precond_gm.training"
 LAST, BEST = "last.pt", "best.pt"
-_NOISE, _VALIDATION = 2, 3  # streams of a run's seed
+_NOISE, _VALIDATION, _OBSERVER = 2, 3, 7  # streams of a run's seed
 _VALIDATION_ROWS = 4096
+_MOST_OBSERVED = 1024  # features: beyond, the eigenvectors of each look cost minutes
 
 Log = Callable[[Mapping[str, float], int], None]
 
@@ -54,6 +59,9 @@ class History:
 class Loop:
     """Train one flow on rows that are preconditioned already.
 
+    On the first process an ``Observer`` watches the averaged network: it judges each batch before
+    the batch is trained on, with randomness of its own, so training is the same without it.
+
     Args:
         flow: The flow, its preconditioner fitted.
         train: Rows z and labels.
@@ -64,6 +72,10 @@ class Loop:
         folder: For ``last.pt`` and ``best.pt``.
         engine: An Accelerator.
         log: Receives metrics and their step.
+        notify: Receives the warning that training stands still.
+
+    Attributes:
+        observer: None where the recipe wants none, or rows have too many features.
     """
 
     def __init__(
@@ -78,36 +90,48 @@ class Loop:
         folder: Path,
         engine: Any,
         log: Log = lambda metrics, step: None,
+        notify: Callable[[str], object] = lambda text: None,
     ) -> None:
         self.flow, self.recipe, self.seed, self.steps = flow, recipe, seed, steps
         self.folder, self.engine, self._log = folder, engine, log
         self.step = 0
         self.history = History()
-        self._train = train
         self._held_out = Batch(
             validation.x[:_VALIDATION_ROWS],
             None if validation.label is None else validation.label[:_VALIDATION_ROWS],
         )
-        self._order = BatchOrder(
-            train.x.shape[0],
-            recipe.batch_size,
-            seed,
-            rank=engine.process_index,
-            world_size=engine.num_processes,
-        )
+        self._source = source_of(recipe, train, flow.coupling, seed, engine)
         flow.to(engine.device).train()
         self.average = Average(flow, recipe.ema_decay)
         if recipe.compile:
             flow.field.compile()
         # The engine wraps the network only. Its backward and its optimiser serve loss scaling and
         # other engines; on each call they look for a package that is not there (8 % of a step).
-        self._field = engine.prepare(flow)
-        self._parameters = list(flow.field.parameters())
+        self._field = engine.prepare(flow.field)
+        self._weights = list(flow.field.parameters())
+        self._apart = [p for p in flow.objective.parameters() if p.requires_grad]
+        self._parameters = self._weights + self._apart
         self._optimiser = torch.optim.AdamW(
             self._parameters, lr=recipe.lr, weight_decay=recipe.weight_decay, fused=True
         )
         self._generator = torch.Generator(engine.device)
         self._loss_sum = torch.zeros((), device=engine.device)
+        self.observer: Observer | None = None
+        looks = recipe.observe_every and train.x[0].numel() <= _MOST_OBSERVED
+        if looks and engine.is_main_process:
+            self.observer = Observer(
+                self.average.flow,
+                every=recipe.observe_every,
+                log=log,
+                notify=notify,
+                generator=torch.Generator().manual_seed(seed_of(seed, _OBSERVER)),
+            )
+
+    @property
+    def observed(self) -> ObserverReport | None:
+        """What was observed, if anything was."""
+        seen = self.observer is not None and self.observer.has_seen
+        return self.observer.report() if self.observer is not None and seen else None
 
     @property
     def is_done(self) -> bool:
@@ -122,10 +146,20 @@ class Loop:
             NonFiniteError: The loss became NaN or infinite.
             CheckpointError: A checkpoint cannot be written; the one before it is kept.
         """
+        with self._source.guarding(), closing(self._source.batches_from(self.step)) as batches:
+            self._run(batches, progress)
+        return self.history
+
+    def _run(
+        self, batches: Iterator[Batch | Pairing], progress: Callable[[int, float], None]
+    ) -> None:
         recipe, start = self.recipe, time.perf_counter()
         shown = self.history.train[-1][1] if self.history.train else math.nan
-        while not self.is_done:
-            self._loss_sum += self._take_step()
+        for batch in batches:
+            self._observe(batch)
+            if self.is_done:
+                return
+            self._loss_sum += self._take_step(batch)
             self.step += 1
             self.average.update(self.step)
             if self.step % recipe.log_every == 0 or self.step == self.steps:
@@ -140,7 +174,6 @@ class Loop:
                 self.history.seconds += now - start
                 start = now
                 self.save()
-        return self.history
 
     def save(self) -> None:
         """Write ``last.pt``, on the first process."""
@@ -154,10 +187,12 @@ class Loop:
                 "steps": self.steps,
                 "seed": self.seed,
                 "model": self.flow.field.model.state_dict(),
+                "objective": self.flow.objective.state_dict(),
                 "average": self.average.state_dict(),
                 "optimiser": self._optimiser.state_dict(),
                 "loss_sum": self._loss_sum,
                 "history": vars(self.history),
+                "observer": None if self.observer is None else self.observer.state_dict(),
             },
             self.folder / LAST,
         )
@@ -173,6 +208,7 @@ class Loop:
         state = read_state(self.folder / LAST, FORMAT)
         try:
             self.flow.field.model.load_state_dict(state["model"])
+            self.flow.objective.load_state_dict(state["objective"])
             self.average.load_state_dict(state["average"])
             self._optimiser.load_state_dict(state["optimiser"])
         except (RuntimeError, ValueError, KeyError) as error:
@@ -183,35 +219,46 @@ class Loop:
         self.step, self.steps = state["step"], state["steps"]
         self._loss_sum.copy_(state["loss_sum"])
         self.history = History(**state["history"])
+        if self.observer is not None:
+            self.observer.load_state_dict(state["observer"])
         return True
 
-    def _take_step(self) -> Tensor:
+    def _observe(self, batch: Batch | Pairing) -> None:
+        if self.observer is not None:
+            z = batch.z1 if isinstance(batch, Pairing) else batch.x
+            self.observer(self.step, z, batch.label, preconditioned=True)
+
+    def _take_step(self, batch: Batch | Pairing) -> Tensor:
         """Return the detached mean loss of one step; nothing here waits for the device."""
         recipe, engine = self.recipe, self.engine
-        batch = self._order.batch(self._train, self.step)
         rate = learning_rate(recipe, self.step, self.steps)
         for group in self._optimiser.param_groups:
             group["lr"] = rate
         self._generator.manual_seed(seed_of(self.seed, _NOISE, self.step, engine.process_index))
         total = torch.zeros((), device=engine.device)
-        size = batch.x.shape[0] // recipe.accumulate
-        for part in range(recipe.accumulate):
-            rows = slice(part * size, (part + 1) * size)
-            z = batch.x[rows].to(engine.device, non_blocking=True)
-            label = None if batch.label is None else batch.label[rows].to(engine.device)
-            is_last = part == recipe.accumulate - 1
+        size = recipe.batch_size // (engine.num_processes * recipe.accumulate)
+        for number in range(recipe.accumulate):
+            part = part_of(batch, slice(number * size, (number + 1) * size), engine.device)
+            is_last = number == recipe.accumulate - 1
             with nullcontext() if is_last else engine.no_sync(self._field):
-                terms = self.flow.loss(
-                    z, label, preconditioned=True, field=self._field, generator=self._generator
-                )
-                loss = terms.total / recipe.accumulate
+                loss = self._loss(part) / recipe.accumulate
                 loss.backward()  # type: ignore[no-untyped-call]
             total += loss.detach()
+        for parameter in self._apart:  # the engine shares the gradients of the network only
+            parameter.grad = engine.reduce(parameter.grad, "mean")
         if recipe.clip:
-            torch.nn.utils.clip_grad_norm_(self._parameters, recipe.clip)
+            clip_gradient(self._weights, recipe.clip)
         self._optimiser.step()
-        self._optimiser.zero_grad(set_to_none=True)
+        for parameter in self._parameters:
+            parameter.grad = None
         return total
+
+    def _loss(self, part: Batch | Pairing) -> Tensor:
+        x, label = (part, None) if isinstance(part, Pairing) else (part.x, part.label)
+        terms = self.flow.loss(
+            x, label, preconditioned=True, field=self._field, generator=self._generator
+        )
+        return terms.total
 
     def _log_loss(self) -> float:
         recipe = self.recipe
@@ -228,15 +275,15 @@ class Loop:
         self._log({"loss/train": loss}, self.step)
         return loss
 
-    @torch.no_grad()
     def _validate(self) -> None:
         """Judge the average on noise and times that are the same at every validation."""
         generator = torch.Generator(self.engine.device).manual_seed(seed_of(self.seed, _VALIDATION))
         device, held = self.engine.device, self._held_out
         label = None if held.label is None else held.label.to(device)
-        terms = self.average.flow.loss(
-            held.x.to(device), label, preconditioned=True, generator=generator
-        )
+        with evaluating(self.average.flow):
+            terms = self.average.flow.loss(
+                held.x.to(device), label, preconditioned=True, generator=generator
+            )
         loss, history = float(terms.total), self.history
         history.validation.append((self.step, loss))
         self._log({"loss/validation": loss}, self.step)

@@ -21,7 +21,18 @@ __all__ = ["find_recipe", "overrides_of", "recipe_names", "recipe_of", "save_rec
 # In the wheel they lie beside this file; in a checkout, under mlflow/ at its root.
 _FOLDERS = (Path(__file__).parent / "recipes", Path(__file__).parents[2] / "mlflow" / "recipes")
 _POSITIVE = ("seeds", "max_steps", "batch_size", "log_every", "checkpoint_every", "num_samples")
-_FROM_ZERO = ("lr", "warmup_steps", "clip", "patience", "validate_every", "latent", "weight_decay")
+_FROM_ZERO = (
+    "lr",
+    "warmup_steps",
+    "clip",
+    "patience",
+    "validate_every",
+    "latent",
+    "weight_decay",
+    "observe_every",
+    "ot_batch",
+    "workers",
+)
 
 
 def recipe_names() -> list[str]:
@@ -155,6 +166,10 @@ def _check_ranges(recipe: Recipe) -> None:
     if recipe.batch_size % recipe.accumulate:
         raise ConfigError(
             f"accumulate={recipe.accumulate} does not divide batch_size={recipe.batch_size}."
+        )
+    if recipe.ot_batch % recipe.batch_size:
+        raise ConfigError(
+            f"ot_batch={recipe.ot_batch} is not a multiple of batch_size={recipe.batch_size}."
         )
     names = [variant.name for variant in recipe.variants]
     if not names or len(set(names)) != len(names):

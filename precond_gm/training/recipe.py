@@ -35,6 +35,10 @@ class Recipe:
         seeds: Number of repetitions of each variant, numbered from 0.
         coupling, path, prediction, loss_space, divergence, weight, time_law: Parts of ``wrap`` for
             variants that do not set them.
+        ot_batch: Rows that are paired with noise at once, ahead of time, over all processes; a
+            multiple of ``batch_size``. 0 pairs each batch within its own step.
+        workers: Loader processes that pair the next batches while a step runs; 0 pairs in this one.
+        gather: Whether pairs are made over the rows of all processes, not of each.
         fit_steps: Bound on the optimiser steps that fit a preconditioner.
         model: Name of a network; ``auto`` is ``unet`` for images of 16 pixels and more, else
             ``mlp``.
@@ -54,6 +58,8 @@ class Recipe:
         patience: Validations without improvement before a run ends early; 0 never ends early.
         checkpoint_every: Steps between checkpoints.
         log_every: Steps between logged losses.
+        observe_every: Steps between looks at what is under-fitted, direction by direction (of rows
+            of at most 1,024 features); 0 for none.
         match: ``none``; ``parameters`` or ``time`` gives every variant the parameters, or the
             wall time, of the most expensive preconditioner.
         num_samples: Rows generated for the evaluation.
@@ -86,6 +92,9 @@ class Recipe:
     divergence: Any = "squared"
     weight: Any = "constant"
     time_law: Any = "uniform"
+    ot_batch: int = 0
+    workers: int = 0
+    gather: bool = False
     fit_steps: int | None = None
     model: str = "auto"
     model_options: dict[str, Any] = dataclasses.field(default_factory=dict)
@@ -104,11 +113,17 @@ class Recipe:
     patience: int = 0
     checkpoint_every: int = 500
     log_every: int = 50
+    observe_every: int = 500
     match: Literal["none", "parameters", "time"] = "none"
     num_samples: int = 2000
     sample_steps: tuple[int, ...] = (5, 10, 50)
     latent: int = 0
     register: str = ""
+
+    @property
+    def pairs_ahead(self) -> bool:
+        """Whether noise and data are paired ahead of time."""
+        return self.ot_batch > 0 or self.workers > 0
 
     def wrap_settings(self, variant: Variant) -> dict[str, Any]:
         """Return the arguments of ``wrap`` for a variant: its own parts over the recipe's."""

@@ -37,6 +37,9 @@ class RunResult:
         fit: What fitting the preconditioner said: seconds, parameters, notes.
         samples, sample_label: Some generated rows, in x.
         run_id: Of the MLflow run, if there is one.
+        observer: What the observer saw: ``steps``; ``explained`` and ``linear_explained`` (per
+            step, a share for each direction, ascending eigenvalues), ``directions`` (number proved
+            under-fitted, per step), ``warned_at``, ``warning``. Empty if it never looked.
     """
 
     variant: str
@@ -51,6 +54,7 @@ class RunResult:
     samples: NDArray[np.float32]
     sample_label: NDArray[np.int64] | None = None
     run_id: str | None = None
+    observer: Mapping[str, Any] = field(default_factory=dict)
 
     def save(self, folder: Path) -> None:
         """Write ``samples.npz``, then ``result.json``; the second one says that both are there."""
@@ -77,7 +81,8 @@ class Comparison:
     Attributes:
         name: Of the job.
         recipe: The resolved recipe, as plain values.
-        data: ``name``, rows of each part, ``event_shape``, ``label_names``, ``notes``.
+        data: ``name``, rows of each part, ``event_shape``, ``label_names``, ``notes``; for tables
+            ``features``: ``names``, and ``shift`` and ``scale`` back to the units of the file.
         results: In the order of variants, then seeds.
         real, real_label: Some rows of the test part, in x.
         machine: Versions, cores, device, seconds.

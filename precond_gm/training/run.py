@@ -78,6 +78,7 @@ class Run:
         flow = load(self.folder / START)
         train, validation = self._in_z(flow, self.data.train, "train"), self.data.validation
         held = self._in_z(flow, validation, "validation")
+        title = f"{self.variant.name}, seed {self.seed}"
         loop = Loop(
             flow,
             train,
@@ -88,9 +89,9 @@ class Run:
             folder=self.folder,
             engine=self.engine,
             log=(lambda metrics, step: None) if tracker is None else tracker.log_metrics,
+            notify=lambda text: progress.say(f"{title}, {text}"),
         )
         loop.resume()
-        title = f"{self.variant.name}, seed {self.seed}"
         with progress.bar(title, loop.steps, loop.step) as update:
             loop.run(update)
         averaged = loop.average.flow
@@ -117,6 +118,7 @@ class Run:
             history=loop.history,
             steps=loop.step,
             fit=fit,
+            observed=loop.observed,
             run_id=run_id,
             decode=self.units.decode,
         )
@@ -156,6 +158,6 @@ class Run:
             end = start + rows.x.shape[0]
             z[start:end] = flow.precondition(rows.x.to(device), label).cpu()
             start = end
-        if self.recipe.stream or device.type == "cpu":
+        if self.recipe.stream or self.recipe.pairs_ahead or device.type == "cpu":
             return Batch(z, part.label)
         return Batch(z.to(device), None if part.label is None else part.label.to(device))

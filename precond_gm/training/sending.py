@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from precond_gm.checkpoint import load, read_state
+from precond_gm.diagnostics import ObserverReport
 from precond_gm.errors import DataError, TrackingError
 from precond_gm.flow import PreconditionedFlow
 from precond_gm.models.units import Units
@@ -31,7 +32,7 @@ TAGS = {"precond_gm.kind": "comparison", "precond_gm.version": version("precond_
 def log_run(
     tracker: MlflowTracker, folder: Path, flow: PreconditionedFlow, units: Units, name: str
 ) -> None:
-    """Log what a finished run leaves: its result, its samples, and the flow as a model.
+    """Log what a finished run leaves: result, samples, what was observed, the flow as a model.
 
     Args:
         tracker: Of the run.
@@ -42,6 +43,9 @@ def log_run(
     """
     tracker.log_file(folder / RESULT)
     tracker.log_file(folder / SAMPLES)
+    observed = RunResult.load(folder).observer
+    if observed:
+        tracker.log_figure(ObserverReport.from_dict(observed).plot(), "figures/observer.png")
     tracker.log_model(flow, units=units, registered_name=name)
 
 
