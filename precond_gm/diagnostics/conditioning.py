@@ -16,7 +16,7 @@ from torch import Tensor
 
 from precond_gm import couplings, paths, preconditioners
 from precond_gm.diagnostics.conditioning_report import ConditioningReport, report_of
-from precond_gm.diagnostics.end_moments import EndMoments
+from precond_gm.diagnostics.end_moments import UNLABELLED, EndMoments
 from precond_gm.diagnostics.ends import (
     Ends,
     entered,
@@ -130,13 +130,15 @@ def from_moments(
         spread: What the rows say about each group's condition number, for intervals.
         notes: Passed on to the report.
     """
-    pooled = moments.pooled[0].merge(moments.pooled[1])
+    parts = {label: moments.rows_of(label) for label in moments.halves}
+    first, *rest = parts.values()
+    pooled = first.merge(*rest)
     if pooled.count < 2:
         raise InvalidInputError(
             f"a covariance takes at least 2 rows; got {pooled.count}. Give more rows."
         )
     spread = spread or {}
-    rows = {label: moments.rows_of(label) for label in moments.halves if label >= 0}
+    rows = {label: part for label, part in parts.items() if label != UNLABELLED}
     single = [label for label, part in rows.items() if part.count < 2]
     if single:
         notes = (*notes, f"no covariance within the labels {single}: they have one row each.")
@@ -148,7 +150,7 @@ def from_moments(
     whole = _report(moments, pooled, path, t, spread.get(POOLED))
     if not rows:
         return replace(whole, notes=notes)
-    within = _report(moments, moments.within, path, t, None)
+    within = _report(moments, Moments.within(rows.values()), path, t, None)
     return replace(whole, per_label=per_label, within=within, notes=notes)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
-from functools import reduce
 from typing import TYPE_CHECKING, TypeAlias
 
 import torch
@@ -13,7 +12,7 @@ from torch import Tensor
 from precond_gm.couplings.base import AbstractCoupling
 from precond_gm.diagnostics.ends import Ends
 from precond_gm.numerics.covariance import EndCovariance
-from precond_gm.numerics.moments import Moments
+from precond_gm.numerics.moments import MomentGathering, Moments, grouped
 from precond_gm.numerics.rows import flatten
 from precond_gm.values import Pairing
 
@@ -82,8 +81,9 @@ class EndMoments:
     @property
     def is_finite(self) -> bool:
         """Whether no row held NaN or infinity."""
+        # A row with NaN or infinity makes the mean so.
         return all(
-            bool(half.scatter.isfinite().all()) for pair in self.halves.values() for half in pair
+            bool(half.mean.isfinite().all()) for pair in self.halves.values() for half in pair
         )
 
     def rows_of(self, label: int) -> Moments:
@@ -100,14 +100,13 @@ class EndMoments:
     @property
     def pooled(self) -> Halves:
         """Moments of both halves of all rows."""
-        first = reduce(Moments.merge, (half[0] for half in self.halves.values()))
-        return first, reduce(Moments.merge, (half[1] for half in self.halves.values()))
+        first, second = zip(*self.halves.values(), strict=True)
+        return first[0].merge(*first[1:]), second[0].merge(*second[1:])
 
     @property
     def within(self) -> Moments:
         """Moments of the rows, each centred on its own label's mean."""
-        parts = (self.rows_of(label) for label in self.halves)
-        return reduce(Moments.merge, (replace(m, mean=torch.zeros_like(m.mean)) for m in parts))
+        return Moments.within(self.rows_of(label) for label in self.halves)
 
     def merge(self, other: EndMoments) -> EndMoments:
         """Return the moments of both sets of rows, in any order."""
@@ -147,23 +146,24 @@ def keeps_source(coupling: AbstractCoupling) -> bool:
 
 def gathered(pairs: Iterable[Pairing], *, is_joint: bool) -> dict[int, Halves]:
     """Return the moments of both halves of each label."""
-    total: dict[int, Moments] = {}
-    for rows, key, weight in keyed(pairs, is_joint=is_joint):
-        for name, part in Moments.by_group(rows, key, weight).items():
-            total[name] = total[name].merge(part) if name in total else part
-    return _by_label(total)
+    found: dict[int, MomentGathering] = {}
+    for name, rows, weight in keyed(pairs, is_joint=is_joint):
+        if name not in found:
+            found[name] = MomentGathering(rows.shape[1], rows.device)
+        found[name].add(rows, weight)
+    return _by_label({name: found.pop(name).moments() for name in list(found)})
 
 
 def keyed(
     pairs: Iterable[Pairing], *, is_joint: bool
-) -> Iterator[tuple[Tensor, Tensor, Tensor | None]]:
-    """Yield flat rows, the key ``2 label + half`` of each, and their weights."""
+) -> Iterator[tuple[int, Tensor, Tensor | None]]:
+    """Yield the key ``2 label + half``, the flat rows that have it, and their weights."""
     seen = 0
     for pair in pairs:
         rows = torch.cat((pair.z0, pair.z1), 1) if is_joint else pair.z1
         half = (torch.arange(rows.shape[0], device=rows.device) + seen) % 2
         label = UNLABELLED if pair.label is None else pair.label
-        yield rows, 2 * label + half, pair.weight
+        yield from grouped(rows, 2 * label + half, pair.weight)
         seen += rows.shape[0]
 
 

@@ -69,14 +69,12 @@ def condition_spread(ends: Ends, moments: EndMoments, c: Coefficients) -> dict[i
         for label, pair in halves.items()
         if min(pair[0].count, pair[1].count) > 1
     }
-    for rows, key, weight in keyed(ends, is_joint=ends.is_paired):
-        for name in torch.unique(key).tolist():
-            index = torch.nonzero(key == name).flatten()
-            part = rows[index].to(torch.float64)
-            share = None if weight is None else weight[index].to(part)
-            for label in (name // 2, POOLED):
-                if label in groups:
-                    groups[label].add(part, share, half=name % 2)
+    for name, rows, weight in keyed(ends, is_joint=ends.is_paired):
+        part = rows.to(torch.float64)
+        share = None if weight is None else weight.to(part)
+        for label in (name // 2, POOLED):
+            if label in groups:
+                groups[label].add(part, share, half=name % 2)
     return {label: group.spread() for label, group in groups.items()}
 
 
@@ -96,7 +94,9 @@ class _Group:
             _known(covariance, v, c)
             for covariance, v in zip(covariances, self.directions, strict=True)
         ) / torch.tensor(2.0, dtype=torch.float64)
-        self.mean = halves[0].merge(halves[1]).mean
+        first, second = halves
+        share = second.count / (first.count + second.count)
+        self.mean = torch.lerp(first.mean, second.mean, share)
         self.count = 0
         shape = self.directions[0].shape[:-1]
         self.total = self.mean.new_zeros(shape)

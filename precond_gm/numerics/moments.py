@@ -6,8 +6,9 @@ digits when the mean is large against the deviation.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import torch
@@ -16,7 +17,7 @@ from torch import Tensor
 if TYPE_CHECKING:
     from torch.distributed import ProcessGroup
 
-__all__ = ["Moments"]
+__all__ = ["MomentGathering", "Moments", "grouped"]
 
 
 @dataclass(frozen=True)
@@ -56,50 +57,30 @@ class Moments:
             weight: Weight of each row, or None; scaled to mean one, so that ``count`` stays the
                 number of rows.
         """
-        if not rows.shape[0]:
-            return cls.empty(rows.shape[1], rows.device)
-        rows = rows.to(torch.float64)
-        if weight is None:
-            mean = rows.mean(0)
-            centred = rows - mean
-            return cls(rows.shape[0], mean, centred.T @ centred)
-        share = (weight / weight.mean()).to(torch.float64)[:, None]
-        mean = (share * rows).mean(0)
-        centred = rows - mean
-        return cls(rows.shape[0], mean, centred.T @ (share * centred))
+        gathering = MomentGathering(rows.shape[1], rows.device)
+        gathering.add(rows, weight)
+        return gathering.moments()
 
-    @classmethod
-    def by_group(
-        cls, rows: Tensor, group: Tensor, weight: Tensor | None = None
-    ) -> dict[int, Moments]:
-        """Return the moments of each group of rows; one gather, then contiguous slices.
+    def merge(self, *others: Moments) -> Moments:
+        """Return the moments of all these rows together."""
+        parts = [part for part in (self, *others) if part.count]
+        if len(parts) < 2:
+            return parts[0] if parts else self
+        count, origin = sum(part.count for part in parts), parts[0].mean
+        shares = origin.new_tensor([part.count / count for part in parts])
+        gaps = torch.stack([part.mean - origin for part in parts])
+        shift = shares @ gaps
+        gaps = (shares * count).sqrt()[:, None] * (gaps - shift)
+        scatter = parts[0].scatter + parts[1].scatter
+        for part in parts[2:]:
+            scatter += part.scatter
+        return Moments(count, origin + shift, scatter.addmm_(gaps.T, gaps))
 
-        Args:
-            rows: Rows ``batch dim``.
-            group: Integer group of each row.
-            weight: Weight of each row, or None; scaled to mean one within each group.
-        """
-        names, counts = torch.unique(group, return_counts=True)
-        order = torch.argsort(group)
-        parts = torch.split(rows[order], counts.tolist())
-        weights: Sequence[Tensor | None] = [None] * len(parts)
-        if weight is not None:
-            weights = torch.split(weight[order], counts.tolist())
-        return {
-            int(name): cls.of(part, share)
-            for name, part, share in zip(names, parts, weights, strict=True)
-        }
-
-    def merge(self, other: Moments) -> Moments:
-        """Return the moments of both sets of rows together."""
-        if not self.count or not other.count:
-            return self if self.count else other
-        count = self.count + other.count
-        gap = other.mean - self.mean
-        mean = self.mean + gap * (other.count / count)
-        weight = self.count * other.count / count
-        scatter = torch.addr(self.scatter, gap, gap, alpha=weight).add_(other.scatter)
-        return Moments(count, mean, scatter)
+    @staticmethod
+    def within(parts: Iterable[Moments]) -> Moments:
+        """Return the moments of all rows, each centred on the mean of its own part."""
+        first, *rest = (replace(part, mean=torch.zeros_like(part.mean)) for part in parts)
+        return first.merge(*rest)
 
     def all_reduce(self, group: ProcessGroup | None = None) -> Moments:
         """Return the moments of the rows of all processes; every process must call it.
@@ -129,3 +110,66 @@ class Moments:
     def covariance(self) -> Tensor:
         """Covariance with divisor ``count``: the second moment of the empirical law itself."""
         return self.scatter / self.count
+
+
+class MomentGathering:
+    """Moments of rows that come in parts: no matrix is made per part.
+
+    The scatter is symmetric, so the block under the diagonal is not computed; and the gap between
+    the mean so far and that of a part enters as one more row of the part.
+
+    Args:
+        dim: Number of features.
+        device: Device of the rows.
+    """
+
+    def __init__(self, dim: int, device: torch.device | str | None = None) -> None:
+        start = Moments.empty(dim, device)
+        self._count, self._mean, self._scatter = 0, start.mean, start.scatter
+
+    def add(self, rows: Tensor, weight: Tensor | None = None) -> None:
+        """Take in rows ``batch dim``; weights as in ``Moments.of``."""
+        new = rows.shape[0]
+        if not new:
+            return
+        rows, count = rows.to(torch.float64), self._count + new
+        share = None if weight is None else (weight / weight.mean()).to(torch.float64)[:, None]
+        mean = (rows if share is None else share * rows).mean(0)
+        gap = mean - self._mean
+        centred = rows.new_empty(new + 1, rows.shape[1])
+        torch.sub(rows, mean, out=centred[:-1])
+        torch.mul(gap, math.sqrt(self._count * new / count), out=centred[-1])
+        weighted = centred
+        if share is not None:
+            weighted = torch.cat((share * centred[:-1], centred[-1:]))
+        half = rows.shape[1] // 2
+        self._scatter[:half].addmm_(centred[:, :half].T, weighted)
+        self._scatter[half:, half:].addmm_(centred[:, half:].T, weighted[:, half:])
+        self._mean = self._mean + gap * (new / count)
+        self._count = count
+
+    def moments(self) -> Moments:
+        """Return the moments of all rows so far."""
+        half = self._mean.shape[0] // 2
+        scatter = self._scatter.clone()
+        scatter[half:, :half] = scatter[:half, half:].T
+        return Moments(self._count, self._mean, scatter)
+
+
+def grouped(
+    rows: Tensor, group: Tensor, weight: Tensor | None = None
+) -> Iterator[tuple[int, Tensor, Tensor | None]]:
+    """Yield each group's number, rows and weights; one gather, then contiguous slices.
+
+    Args:
+        rows: Rows ``batch dim``.
+        group: Integer group of each row.
+        weight: Weight of each row, or None.
+    """
+    names, counts = torch.unique(group, return_counts=True)
+    order, sizes = torch.argsort(group), counts.tolist()
+    parts = torch.split(rows[order], sizes)
+    weights: Sequence[Tensor | None] = [None] * len(parts)
+    if weight is not None:
+        weights = torch.split(weight[order], sizes)
+    yield from zip(names.tolist(), parts, weights, strict=True)

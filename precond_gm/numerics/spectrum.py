@@ -57,9 +57,13 @@ def extreme_directions(matrix: Tensor, steps: int = 12) -> Tensor:
     info = torch.finfo(matrix.dtype)
     top = (largest.mT @ matrix @ largest)[..., 0].clamp_min(info.tiny / info.eps)
     lift = 4 * dim * info.eps * top  # what rounding may have made negative
-    root, _ = torch.linalg.cholesky_ex(matrix + torch.diag_embed(lift.expand(matrix.shape[:-1])))
+    lifted = matrix.clone()
+    lifted.diagonal(dim1=-2, dim2=-1).add_(lift)
+    root, _ = torch.linalg.cholesky_ex(lifted)
     for _ in range(max(1, steps // 3)):
-        smallest = torch.nn.functional.normalize(torch.cholesky_solve(smallest, root), dim=-2)
+        half_way = torch.linalg.solve_triangular(root, smallest, upper=False)
+        smallest = torch.linalg.solve_triangular(root.mT, half_way, upper=True)
+        smallest = torch.nn.functional.normalize(smallest, dim=-2)
     return torch.cat((largest, smallest), -1).mT
 
 

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from precond_gm.numerics.moments import Moments
+from precond_gm.numerics.moments import MomentGathering, Moments, grouped
 
 
 def rows_of(count: int, dim: int = 3, seed: int = 0, shift: float = 0.0) -> Tensor:
@@ -29,6 +29,38 @@ def test_merge_is_the_moments_of_all_rows(cut: int, seed: int, shift: float) -> 
         torch.testing.assert_close(merged.mean, x.mean(0))
 
 
+@settings(max_examples=40, deadline=None)
+@given(
+    cuts=st.lists(st.integers(0, 20), min_size=1, max_size=4),
+    dim=st.integers(1, 5),
+    shift=st.floats(-1e6, 1e6),
+)
+def test_gathering_in_parts_is_the_moments_of_all_rows(
+    cuts: list[int], dim: int, shift: float
+) -> None:
+    """Oracle: torch.cov of all rows; odd dimensions, empty parts and parts of one row included."""
+    x = rows_of(20, dim, shift=shift)
+    gathering = MomentGathering(dim)
+    for part in torch.tensor_split(x, sorted(cuts)):
+        gathering.add(part)
+    found = gathering.moments()
+    expected = torch.cov(x.T, correction=0).reshape(dim, dim)
+    torch.testing.assert_close(found.covariance, expected, rtol=1e-8, atol=1e-8)
+    assert torch.equal(found.scatter, found.scatter.T)
+    assert found.count == 20
+
+
+def test_many_parts_merge_at_once() -> None:
+    """Oracle: torch.cov of all rows, and of all rows less their part's mean."""
+    x = rows_of(30, shift=5.0)
+    parts = [rows + 3 * index for index, rows in enumerate(torch.split(x, [4, 1, 25]))]
+    moments = [Moments.of(rows) for rows in parts]
+    merged = Moments.empty(3).merge(*moments)
+    torch.testing.assert_close(merged.covariance, torch.cov(torch.cat(parts).T, correction=0))
+    centred = torch.cat([rows - rows.mean(0) for rows in parts])
+    torch.testing.assert_close(Moments.within(moments).scatter, centred.T @ centred)
+
+
 def test_float32_rows_far_from_zero() -> None:
     """Oracle: the covariance in float64 of the same rows; a float32 sum would lose every digit."""
     x = (1e4 + rows_of(1000)).float()
@@ -39,7 +71,8 @@ def test_float32_rows_far_from_zero() -> None:
 def test_groups_are_the_rows_of_each_group() -> None:
     """Oracle: direct selection."""
     x, group = rows_of(30), torch.arange(30) % 4
-    for name, part in Moments.by_group(x, group).items():
+    for name, rows, _ in grouped(x, group):
+        part = Moments.of(rows)
         torch.testing.assert_close(part.scatter, Moments.of(x[group == name]).scatter)
 
 
