@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from precond_gm.data.labels import encode_labels, label_file
 from precond_gm.data.options import ReadOptions
-from precond_gm.data.records import RawData, encode_labels
+from precond_gm.data.records import RawData
 from precond_gm.errors import DataError
 
-__all__ = ["read_label_file", "read_npy", "read_npz"]
+__all__ = ["read_npy", "read_npz"]
 
 _X_KEYS = ("x", "X", "data", "images", "samples", "features")
 _LABEL_KEYS = ("y", "label", "labels", "target", "targets", "Y")
@@ -34,7 +35,7 @@ def read_npz(path: Path, options: ReadOptions) -> RawData:
             key = arrays[0]
         x = archive[key]
         label = _label_of(archive, keys, path, options)
-    return _finish(path, x, label, options)
+    return _finish(path, x, label)
 
 
 def read_npy(path: Path, options: ReadOptions) -> RawData:
@@ -45,21 +46,8 @@ def read_npy(path: Path, options: ReadOptions) -> RawData:
         names = (f"{path.stem}_labels.npy", f"{path.stem}_label.npy", "labels.npy", "y.npy")
         beside = [path.with_name(name) for name in names]
         found = next((p for p in beside if p.is_file() and p != path), None)
-        label = None if found is None else read_label_file(found)
-    return _finish(path, x, label, options)
-
-
-def read_label_file(path: Path) -> NDArray[Any]:
-    """Read one label per row from ``.npy`` or from text, one per line."""
-    if not path.is_file():
-        raise DataError(f"the label file {path} does not exist.")
-    if path.suffix == ".npy":
-        return np.asarray(np.load(path, allow_pickle=False))
-    words = np.array(path.read_text(encoding="utf-8").split())
-    try:
-        return words.astype(np.int64)
-    except ValueError:
-        return words
+        label = None if found is None else label_file(found)
+    return _finish(path, x, label)
 
 
 def _label_of(
@@ -70,7 +58,7 @@ def _label_of(
         return None if key is None else np.asarray(archive[key])
     if options.label in keys:
         return np.asarray(archive[options.label])
-    if options.label == "none" or Path(options.label).suffix in (".npy", ".txt"):
+    if options.label == "none":
         return None
     raise DataError(
         f"{path} has no array {options.label!r} for the labels; it holds {', '.join(keys)}. "
@@ -78,9 +66,7 @@ def _label_of(
     )
 
 
-def _finish(
-    path: Path, x: NDArray[Any], label: NDArray[Any] | None, options: ReadOptions
-) -> RawData:
+def _finish(path: Path, x: NDArray[Any], label: NDArray[Any] | None) -> RawData:
     if x.dtype.kind not in "fiub":
         raise DataError(f"the rows of {path} have dtype {x.dtype}; numbers are needed.")
     if x.ndim < 2 or x.shape[0] == 0:
@@ -88,9 +74,6 @@ def _finish(
             f"the rows of {path} have shape {x.shape}; (rows, features) or (rows, channel, height, "
             f"width) is needed, with at least one row."
         )
-    if label is None and Path(options.label).suffix in (".npy", ".txt"):
-        beside = path.with_name(options.label)
-        label = read_label_file(beside if beside.is_file() else Path(options.label))
     if x.dtype == np.bool_:
         x = x.astype(np.uint8)
     limits = (0.0, 255.0) if x.dtype == np.uint8 and x.ndim > 2 else None

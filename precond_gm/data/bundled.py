@@ -25,7 +25,13 @@ def _table(name: str) -> RawData:
 
     found = getattr(datasets, f"load_{name}")()
     names = tuple(str(word) for word in found.target_names)
-    return RawData(name, found.data.astype(np.float64), found.target.astype(np.int64), names)
+    return RawData(
+        name,
+        found.data.astype(np.float64),
+        found.target.astype(np.int64),
+        names,
+        feature_names=tuple(str(word) for word in found.feature_names),
+    )
 
 
 def _moons() -> RawData:

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from precond_gm.data.labels import encode_labels
 from precond_gm.data.options import ReadOptions
-from precond_gm.data.records import RawData, encode_labels
+from precond_gm.data.records import RawData
 from precond_gm.errors import DataError
 
 __all__ = ["IMAGE_SUFFIXES", "is_image_folder", "read_images"]

@@ -13,8 +13,8 @@ class ReadOptions:
 
     Attributes:
         label: ``auto``, ``none``, the name or number (negative counts from the right) of a
-            column, ``file`` (one class per file of a folder), a key of an ``.npz``, or a path to
-            a ``.npy`` or text file with one label per row.
+            column, ``file`` (one class per file of a folder), a key of an ``.npz``, or a ``.npy``
+            or ``.txt`` file with one label per row, by path or lying beside the data.
         image_size: Side of the square that images are cropped and resized to; None keeps sizes,
             which must then be equal.
         colour: True for three channels, False for grey; None takes what the first image has.

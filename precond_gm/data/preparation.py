@@ -32,6 +32,7 @@ class Prepared:
         train, validation, test: Rows and labels. Nothing is ever fitted on test rows.
         scaling: Back to the units of the file.
         label_names: Name of each class; empty without labels.
+        feature_names: Name of each column of a table; empty where there are none.
         notes: What was decided on the way.
     """
 
@@ -41,6 +42,7 @@ class Prepared:
     test: Batch
     scaling: Scaling
     label_names: tuple[str, ...] = ()
+    feature_names: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 
     @property
@@ -103,7 +105,9 @@ def prepare(
     said_all = (*notes, *said)
     for note in said_all:
         warnings.warn(f"{raw.name}: {note}", UserWarning, stacklevel=2)
-    return Prepared(raw.name, train, validation, test, scaling, raw.label_names, said_all)
+    return Prepared(
+        raw.name, train, validation, test, scaling, raw.label_names, raw.feature_names, said_all
+    )
 
 
 def allocate(shape: tuple[int, ...], store: Path | None = None) -> Tensor:

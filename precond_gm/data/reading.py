@@ -11,6 +11,7 @@ from precond_gm.data.arrays import read_npy, read_npz
 from precond_gm.data.bundled import BUNDLED, read_bundled
 from precond_gm.data.idx import is_idx_folder, read_idx
 from precond_gm.data.images import IMAGE_SUFFIXES, is_image_folder, read_images
+from precond_gm.data.labels import is_label_file, with_label_file
 from precond_gm.data.options import ReadOptions
 from precond_gm.data.records import RawData
 from precond_gm.data.tables import TABLE_SUFFIXES, read_tables, tables_in
@@ -49,6 +50,9 @@ def read(source: str | Path, options: ReadOptions | None = None) -> RawData:
             return read_bundled(str(source))
         raise DataError(_missing(str(source)))
     try:
+        if is_label_file(options.label):
+            raw = _read_path(path, replace(options, label="none"))
+            return with_label_file(raw, options.label, path)
         return _read_path(path, options)
     except PrecondError:
         raise

@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from precond_gm.data.arrays import read_label_file
+from precond_gm.data.labels import encode_labels
 from precond_gm.data.options import ReadOptions
-from precond_gm.data.records import RawData, encode_labels
+from precond_gm.data.records import RawData
 from precond_gm.errors import DataError
 
 __all__ = ["TABLE_SUFFIXES", "read_tables", "tables_in"]
@@ -30,6 +30,11 @@ class _Layout:
     separator: str | None
     names: tuple[str, ...]
     has_header: bool
+
+    def features(self, label: int | None) -> tuple[str, ...]:
+        """Return the names of the columns but the label's; nothing where the file has none."""
+        columns = range(len(self.names)) if self.has_header else ()
+        return tuple(self.names[i].strip().strip('"') for i in columns if i != label)
 
 
 def tables_in(folder: Path) -> list[Path]:
@@ -55,18 +60,19 @@ def read_tables(paths: Sequence[Path], options: ReadOptions) -> RawData:
     column = _label_column(layouts[0], options, paths)
     values = [_numbers(p, lay, column) for p, lay in zip(paths, layouts, strict=True)]
     x = np.concatenate(values)
+    if np.isfinite(x).all() and (x == np.round(x)).all() and np.abs(x).max() < 2**53:
+        x = x.astype(np.int64)  # so that it is known to need dequantisation
     name = paths[0].stem
+    features = layouts[0].features(column)
     if options.label == "file":
         words = np.repeat([path.stem for path in paths], [len(v) for v in values])
     elif column is not None:
         cells = [_words(p, lay, column) for p, lay in zip(paths, layouts, strict=True)]
         words = _as_classes(np.concatenate(cells))
-    elif Path(options.label).suffix in (".npy", ".txt"):
-        words = read_label_file(Path(options.label))
     else:
-        return RawData(name, x)
+        return RawData(name, x, feature_names=features)
     label, names = encode_labels(words, len(x), name)
-    return RawData(name, x, label, names)
+    return RawData(name, x, label, names, feature_names=features)
 
 
 def _layout(path: Path) -> _Layout:
@@ -89,7 +95,7 @@ def _label_column(layout: _Layout, options: ReadOptions, paths: Sequence[Path]) 
     lowered = [name.strip().lower() for name in layout.names]
     if label == "auto":
         return next((lowered.index(name) for name in _LABEL_NAMES if name in lowered), None)
-    if label in ("none", "file") or Path(label).suffix in (".npy", ".txt"):
+    if label in ("none", "file"):
         return None
     if label.lower() in lowered:
         return lowered.index(label.lower())

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from precond_gm.plotting.style import INK, colour, new_figure
+from precond_gm.plotting.style import COLOURS, INK, colour, finish, new_figure
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -19,16 +19,19 @@ Rows = Mapping[str, tuple[NDArray[Any], NDArray[Any] | None]]
 _COLUMNS, _LINES, _POINTS = 10, 5, 800
 
 
-def plot_rows(rows: Rows, label_names: Sequence[str] = ()) -> Figure:
+def plot_rows(
+    rows: Rows, label_names: Sequence[str] = (), feature_names: Sequence[str] = ()
+) -> Figure:
     """Draw every set of rows in a panel of its own.
 
     Args:
         rows: Rows ``count *event`` and labels, by title; the first set is the real one.
         label_names: Name of each class.
+        feature_names: Name of each column of a table.
     """
     first = next(iter(rows.values()))[0]
     is_image = first.ndim == 4 and first.shape[1] in (1, 3)
-    return _images(rows, label_names) if is_image else _clouds(rows, label_names)
+    return _images(rows, label_names) if is_image else _clouds(rows, label_names, feature_names)
 
 
 def image_grid(x: NDArray[Any], label: NDArray[Any] | None, num_labels: int) -> NDArray[Any]:
@@ -72,14 +75,15 @@ def _images(rows: Rows, label_names: Sequence[str]) -> Figure:
     return figure
 
 
-def _clouds(rows: Rows, label_names: Sequence[str]) -> Figure:
+def _clouds(rows: Rows, label_names: Sequence[str], feature_names: Sequence[str]) -> Figure:
     """Project on the first two principal directions of the real rows, unless there are but two."""
     real = next(iter(rows.values()))[0]
     flat = real.reshape(len(real), -1).astype(np.float64)
     mean, basis = flat.mean(0), np.eye(flat.shape[1])[:, :2]
     if flat.shape[1] > 2:
         basis = np.linalg.svd(flat - mean, full_matrices=False)[2][:2].T
-    figure, axes = new_figure(1, len(rows), (3.4 * len(rows), 3.2))
+        feature_names = ("first principal direction", "second principal direction")
+    figure, axes = new_figure(1, len(rows), (3.4 * len(rows), 3.4))
     limits = None
     for ax, (title, (x, label)) in zip(axes.flat, rows.items(), strict=True):
         points = (x.reshape(len(x), -1)[:_POINTS] - mean) @ basis
@@ -92,7 +96,15 @@ def _clouds(rows: Rows, label_names: Sequence[str]) -> Figure:
         limits = limits or (ax.get_xlim(), ax.get_ylim())
         ax.set_xlim(limits[0])
         ax.set_ylim(limits[1])
-        ax.set_title(title, fontsize=10, loc="left", color=INK)
-    if 1 < len(label_names) <= len("12345678"):
-        axes.flat[0].legend(fontsize=7, frameon=False, markerscale=2)
+        names = (*feature_names, "", "")[:2] if ax is axes.flat[0] else (*feature_names, "")[:1]
+        finish(ax, title, names[0], names[-1] if len(names) == 2 else "")
+    if 1 < len(label_names) <= len(COLOURS):
+        figure.legend(
+            *axes.flat[0].get_legend_handles_labels(),
+            loc="outside lower center",
+            ncols=len(label_names),
+            fontsize=8,
+            frameon=False,
+            markerscale=3,
+        )
     return figure

@@ -14,6 +14,7 @@ from precond_gm.plotting.comparison import (
     plot_spectra,
     plot_steps,
 )
+from precond_gm.plotting.features import plot_features
 from precond_gm.plotting.samples import plot_rows
 from precond_gm.plotting.training import plot_losses
 from precond_gm.report.tables import Table
@@ -70,11 +71,12 @@ def pictures_of(comparison: Comparison, table: Table) -> list[Picture]:
             "Samples beside real rows",
             f"Real rows are from the test part. Samples: first seed, "
             f"{max(comparison.recipe['sample_steps'])} solver steps"
-            + (", one column per label." if labels else "."),
+            + (", one column per label." if labels and comparison.real.ndim == 4 else "."),
             lambda: plot_rows(
                 {"real": (comparison.real, comparison.real_label)}
                 | {n: (first[n].samples, first[n].sample_label) for n in names},
                 labels,
+                comparison.data.get("features", {}).get("names", ()),
             ),
         ),
         Picture(
@@ -104,6 +106,20 @@ def pictures_of(comparison: Comparison, table: Table) -> list[Picture]:
                 "Eigenvalues of the covariance of all training rows in the coordinates that the "
                 "network is trained in. Flat is good.",
                 lambda: plot_spectra({n: first[n].conditioning["spectrum"] for n in names}),
+            ),
+        )
+    features = comparison.data.get("features")
+    if features:
+        found.insert(
+            -2,
+            Picture(
+                "features",
+                "Columns, in their own units",
+                "How the values of each column are spread: real rows shaded, samples as lines; "
+                "first seed, and the first columns where there are many.",
+                lambda: plot_features(
+                    {"real": comparison.real} | {n: first[n].samples for n in names}, features
+                ),
             ),
         )
     return found

@@ -62,7 +62,8 @@ MEASURES: tuple[Measure, ...] = (
     Measure(
         "conditioning/label_max",
         "condition number, worst label",
-        "The same within the class where it is largest: that class sets the pace.",
+        "The same within the class where it is largest: that class sets the pace. Classes with "
+        "fewer rows than features are left out.",
         CONDITION,
     ),
     Measure(

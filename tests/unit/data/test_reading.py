@@ -143,3 +143,60 @@ def test_object_arrays_are_refused(tmp_path: Path) -> None:
     np.savez(tmp_path / "o.npz", x=np.array([{"a": 1}, [2]], dtype=object))
     with pytest.raises(DataError, match=r"o\.npz cannot be read"):
         read(tmp_path / "o.npz")
+
+
+def test_columns_keep_their_names(tmp_path: Path) -> None:
+    """Names in the header are those of the features, without the label's; quotes are taken off."""
+    (tmp_path / "t.csv").write_text('"fixed acid",class,pH\n1.5,a,3.1\n2.5,b,3.2\n')
+    assert read(tmp_path / "t.csv").feature_names == ("fixed acid", "pH")
+    assert read("iris").feature_names[0] == "sepal length (cm)"
+
+
+def test_tables_of_whole_numbers_need_dequantisation(tmp_path: Path) -> None:
+    """Text has no dtype: counts are found by their values, and one fraction ends it."""
+    (tmp_path / "t.csv").write_text("1,0\n0,3\n1,1\n")
+    assert read(tmp_path / "t.csv").is_integer
+    (tmp_path / "t.csv").write_text("1,0\n0,3.5\n1,1\n")
+    assert not read(tmp_path / "t.csv").is_integer
+
+
+@pytest.mark.parametrize("by_path", [True, False])
+def test_a_label_file_serves_every_format(tmp_path: Path, by_path: bool) -> None:
+    """Images in one flat folder, a table and an array, with labels from a text file beside them."""
+    from PIL import Image
+
+    data = tmp_path / "data"
+    data.mkdir()
+    for i in range(3):
+        Image.new("RGB", (8, 8), (i, 0, 0)).save(data / f"{i}.png")
+    (data / "kinds.txt").write_text("b\na\nb\n")
+    (tmp_path / "kinds.txt").write_text("b\na\nb\n")
+    np.savetxt(tmp_path / "t.csv", ROWS[:3], delimiter=",")
+    np.save(tmp_path / "x.npy", ROWS[:3])
+    for name in ("data", "t.csv", "x.npy"):
+        label = str(tmp_path / "kinds.txt") if by_path else "kinds.txt"
+        raw = read(tmp_path / name, ReadOptions(label=label))
+        assert raw.label_names == ("a", "b")
+        assert raw.label is not None
+        assert raw.label.tolist() == [1, 0, 1]
+    with pytest.raises(DataError, match=r"label file .*lost\.txt does not exist"):
+        read(tmp_path / "x.npy", ReadOptions(label="lost.txt"))
+
+
+def test_missing_idx_labels_are_named(tmp_path: Path) -> None:
+    """Images without their label file: the name that is missing, and what to do."""
+    write_idx(tmp_path / "train-images-idx3-ubyte", np.zeros((2, 4, 3)))
+    with pytest.raises(DataError, match=r"train-labels-idx1-ubyte are missing .*label=none"):
+        read(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("subset", "rows", "num_test"), [("train", 2, 0), ("t10k", 3, 0), ("both", 5, 3)]
+)
+def test_idx_subsets(tmp_path: Path, subset: str, rows: int, num_test: int) -> None:
+    """Train, t10k or both; only with both are the t10k rows a test part."""
+    for part, count in (("train", 2), ("t10k", 3)):
+        write_idx(tmp_path / f"{part}-images-idx3-ubyte", np.zeros((count, 4, 3)))
+        write_idx(tmp_path / f"{part}-labels-idx1-ubyte", np.arange(count))
+    raw = read(tmp_path, ReadOptions(subset=subset))
+    assert (len(raw.x), raw.num_test) == (rows, num_test)

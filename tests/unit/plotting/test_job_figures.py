@@ -42,3 +42,25 @@ def test_infinite_and_missing_figures_are_drawn() -> None:
 def test_losses_of_a_run_without_validation_are_drawn() -> None:
     """Validation may be switched off."""
     assert len(plot_losses({"a": [[[10, 2.0], [20, 1.0]]]}, {"a": [[]]}).axes) == 1
+
+
+def test_columns_are_drawn_by_name_in_the_units_of_the_file() -> None:
+    """Oracle: names on the axes, and limits that hold the values of the file, not those of x."""
+    from precond_gm.plotting.features import plot_features
+
+    x = np.random.default_rng(0).standard_normal((300, 2)).astype(np.float32)
+    features = {"names": ["pH", "sugar"], "shift": [3.2, 50.0], "scale": [0.1, 20.0]}
+    figure = plot_features({"real": x, "made": x[:100]}, features)
+    first, second = figure.axes[:2]
+    assert (first.get_xlabel(), second.get_xlabel()) == ("pH", "sugar")
+    assert 2.6 < first.get_xlim()[0] < first.get_xlim()[1] < 3.8
+    assert second.get_xlim()[1] > 90
+
+
+def test_clouds_name_their_axes() -> None:
+    """Two columns by their names, more by what they are projected on."""
+    rows = np.random.default_rng(0).standard_normal((30, 3)).astype(np.float32)
+    two = plot_rows({"real": (rows[:, :2], None)}, (), ("width", "height"))
+    assert (two.axes[0].get_xlabel(), two.axes[0].get_ylabel()) == ("width", "height")
+    three = plot_rows({"real": (rows, None)}, (), ("a", "b", "c"))
+    assert three.axes[0].get_ylabel() == "second principal direction"
