@@ -191,9 +191,9 @@ def _ascend(rows: Tensor, steps: int, generator: torch.Generator | None) -> Tens
     like = rows.new_empty(NOISE_ROWS, rows.shape[1])
     for step in range(steps):
         left = 1 - step / steps
-        score = torch.addmm(potential, standard_normal(like, generator), rows.T)
-        softness = deviation * max(SMOOTHING * left, 1e-3)
-        excess = count * torch.softmax(score / softness, 1).mean(0) - 1
+        sharp = 1 / (deviation * max(SMOOTHING * left, 1e-3))
+        score = torch.addmm(potential * sharp, standard_normal(like, generator) * sharp, rows.T)
+        excess = count * torch.softmax(score, 1).mean(0) - 1
         first = 0.9 * first + 0.1 * excess
         second = 0.99 * second + 0.01 * excess.square()
         unbiased = second.div(1 - 0.99 ** (step + 1)).sqrt() + 1e-8
