@@ -103,6 +103,7 @@ class Job:
     def __enter__(self) -> Job:
         """Start the parent run and write the recipe down."""
         if self.engine.is_main_process:
+            _tidy(self.folder)
             save_recipe(self.recipe, self.folder / RECIPE)
         if self.tracker is not None:
             self.tracker.__enter__()
@@ -281,6 +282,13 @@ def _machine(engine: Any, seconds: float) -> dict[str, Any]:
         "processes": engine.num_processes,
         "seconds": seconds,
     }
+
+
+def _tidy(folder: Path) -> None:
+    """Remove files that a kill left half-written: they are hidden and end in a process's number."""
+    for path in folder.rglob(".*.*"):
+        if path.suffix[1:].isdigit():
+            path.unlink()
 
 
 def _advice(folder: Path, uri: str) -> str:

@@ -141,7 +141,6 @@ def test_a_server_that_is_killed(tmp_path: Path) -> None:
         assert trainer.returncode == 0, said
         assert said.count("has gone away") == 1
         server = start_server(tmp_path, port, environment)
-
         subprocess.run([*PROGRAM, *command_in(said)], cwd=tmp_path, env=environment, check=True)
         assert_all_there(uri, tmp_path / "runs" / "digits-001")
     finally:
