@@ -9,7 +9,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from precond_gm.diagnostics.conditioning import conditioning
 from precond_gm.diagnostics.observer_report import ObserverReport, Seen
 from precond_gm.diagnostics.remedy import Remedy, remedies
 from precond_gm.diagnostics.underfit import UnderfitReport, underfit
@@ -211,11 +210,11 @@ class Observer:
 
     def _message(self, step: int, rows: Batch) -> str:
         stuck, last, path = self._stuck(), self._recent[-1], self.flow.path
-        here = conditioning(rows.x, rows.label, path=path, times=21, intervals=False)
-        worst = max([part.worst for part in here.per_label.values()], default=here.worst)
+        (now,) = remedies(rows.x, rows.label, path=path, names=["identity"])
+        worst = now.condition_number
         with torch.no_grad():
             x = self.flow.preconditioner.inverse(rows.x, rows.label).value
-        offers = remedies(x, rows.label, path=path, generator=self.generator)
+        offers = remedies(x, rows.label, path=path)
         return (
             f"step {step}: {int(stuck.any(0).sum())} of {stuck.shape[1]} directions are "
             f"under-fitted and have not improved over the last {self.patience} observations: the "

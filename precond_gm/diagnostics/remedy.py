@@ -26,8 +26,8 @@ class Remedy:
 
     Attributes:
         name: Name in the registry.
-        condition_number: Largest over t, on rows that the map was not fitted on; with labels, that
-            of the worst label.
+        condition_number: Largest over t, on rows that the map was not fitted on: that of the worst
+            label with ten rows per feature there, or of all rows where no label has so many.
         inverse_ms: Milliseconds that mapping 1,000 samples back takes on this machine.
     """
 
@@ -77,7 +77,8 @@ def remedies(
             )
         except InvalidInputError:  # too few rows of some label for this map
             continue
-        worst = max([part.worst for part in report.per_label.values()], default=report.worst)
+        labels = [part.worst for part in report.per_label.values() if part.is_reliable]
+        worst = max(labels, default=report.worst)
         found.append(Remedy(name, worst, _inverse_ms(the_map, x, label)))
     return tuple(sorted(found, key=lambda remedy: remedy.condition_number))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from pathlib import Path
 
 import pytest
 import torch
@@ -28,12 +29,20 @@ def batch(seed: int, rows: int = 128) -> Tensor:
     return torch.randn(rows, 4, generator=generator) * SCALE
 
 
+def rotation() -> Tensor:
+    generator = torch.Generator().manual_seed(1)
+    return torch.linalg.qr(torch.randn(4, 4, generator=generator)).Q
+
+
 def test_it_looks_at_multiples_and_logs() -> None:
     """Oracle: the steps asked for; the logger gets the history's own metrics."""
     logged: dict[int, float] = {}
     flow = pg.wrap(Stuck(), event_shape=(4,))
     observer = Observer(
-        flow, every=3, patience=9, log=lambda m, step: logged.update({step: m["observer/directions"]})
+        flow,
+        every=3,
+        patience=9,
+        log=lambda m, step: logged.update({step: m["observer/directions"]}),
     )
     seen = [step for step in range(8) if observer(step, batch(step)) is not None]
     assert seen == [3, 6]
@@ -50,7 +59,7 @@ def test_the_warning_names_the_remedy_once() -> None:
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         for step in range(13):
-            observer(step, batch(step, 256))
+            observer(step, batch(step, 256) @ rotation())
     texts = [str(w.message) for w in caught if issubclass(w.category, StagnationWarning)]
     assert len(texts) == 1
     assert observer.warned_at == 6
@@ -78,6 +87,42 @@ def test_a_network_that_improves_is_not_warned_about() -> None:
     assert observer.warned_at is None
 
 
+def test_z_rows_are_judged_like_their_data() -> None:
+    """Oracle: the report on the data themselves; the map is undone for the remedy's sake only."""
+    flow = pg.wrap(Stuck(), preconditioner="whiten", event_shape=(4,))
+    flow.fit_preconditioner(batch(9, 2000))
+    reports = []
+    for preconditioned in (False, True):
+        observer = Observer(flow, every=1)
+        for step in range(3):
+            x = batch(step)
+            rows = flow.precondition(x) if preconditioned else x
+            observer(step, rows, preconditioned=preconditioned)
+        reports.append(observer.report())
+    assert torch.equal(reports[0].explained, reports[1].explained)
+
+
+def test_a_resumed_observer_sees_and_says_the_same(tmp_path: Path) -> None:
+    """Stopped between the batches of one look, twice; oracle: the one that was not stopped."""
+    flow = pg.wrap(Stuck(), event_shape=(4,))
+    said: list[list[str]] = [[], []]
+    whole = Observer(flow, every=4, max_rows=400, notify=said[0].append)
+    parts = Observer(flow, every=4, max_rows=400, notify=said[1].append)
+    for step in range(17):
+        whole(step, batch(step))
+        if step in (7, 15):
+            torch.save(parts.state_dict(), tmp_path / "observer.pt")
+            parts = Observer(flow, every=4, max_rows=400, notify=said[1].append)
+            parts.load_state_dict(torch.load(tmp_path / "observer.pt", weights_only=True))
+        parts(step, batch(step))
+    one, two = whole.report(), parts.report()
+    assert torch.equal(one.explained, two.explained)
+    assert (one.warned_at, two.warned_at) == (12, 12)
+    assert [len(texts) for texts in said] == [1, 1]
+    again = type(one).from_dict(one.to_dict())
+    assert torch.equal(again.explained, one.explained)
+
+
 def test_training_is_left_as_it_was() -> None:
     """Oracle: global randomness, mode and gradients are the same with and without looking."""
     flow = pg.wrap(pg.models.MLP(4, width=8, depth=1), event_shape=(4,))
@@ -91,8 +136,7 @@ def test_training_is_left_as_it_was() -> None:
 
 def test_remedies_are_sorted_and_measured_on_other_rows() -> None:
     """Oracle: whitening and standardising both cure diagonal data; rotated data only whitening."""
-    rotation, _ = torch.linalg.qr(torch.randn(4, 4, generator=torch.Generator().manual_seed(1)))
-    found = remedies(batch(0, 2000) @ rotation)
+    found = remedies(batch(0, 2000) @ rotation())
     assert [offer.name for offer in found] == ["whiten", "standardize"]
     assert found[0].condition_number < 2
     assert found[1].condition_number > 50
