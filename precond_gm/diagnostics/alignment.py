@@ -120,6 +120,7 @@ class AlignmentReport(AbstractReport):
             "path": repr(self.implied.path),
             "prediction": self.implied.prediction.value,
             "loss_space": self.implied.loss_space.value,
+            "clamp": self.implied.clamp,
             "formula": self.formula,
             "supremum": self.supremum if math.isfinite(self.supremum) else "inf",
             "is_aligned": self.is_aligned,
@@ -167,7 +168,7 @@ def alignment(
         prediction: What the network estimates; None is the path's default.
         loss_space: Where the loss compares; None is the space of the prediction.
         gaussian_source: Whether the source is N(0, I) and independent of the data.
-        clamp: ``1 - t`` and ``t`` are held at or above this in the conversion.
+        clamp: The weight is at most ``1 / clamp**2``; 0 for no bound.
         flow: A flow whose network predicts ``prediction`` on this path.
         x: Data rows for the measurement.
         label: Their labels.
@@ -242,6 +243,7 @@ def _bare(flow: PreconditionedFlow, path: AbstractPath, implied: ImpliedWeight) 
             loss_space=implied.loss_space,
             divergence=flow.objective.divergence if implied.is_aligned else "squared",
             gaussian_source=implied.gaussian_source,
+            clamp=implied.clamp,
         )
 
 

@@ -25,6 +25,7 @@ __all__ = ["FieldDynamics", "Process", "backward_process", "forward_process"]
 FieldLike: TypeAlias = Callable[..., Tensor]
 AffineOf: TypeAlias = Callable[[Tensor], Affine]
 PROBES = (0.2, 0.5, 0.8)  # interior times at which a conversion is checked
+START = 0.01  # where z_t is noise alone, x0, noise or score do not tell the dynamics: they do here
 EDGE = 0.999  # a converted prediction is 0/0 at t = 1, where a run from data to noise begins
 
 
@@ -50,15 +51,24 @@ class FieldDynamics:
         field: Callable ``(t, z, label) -> prediction``.
         objective: Turns outputs into means (logits into values, say).
         affine: Map from the mean to the dynamics at times t, or None where they are the same.
+        start: Earliest time that is looked at; earlier ones have the dynamics of this one.
     """
 
-    def __init__(self, field: FieldLike, objective: Objective, affine: AffineOf | None) -> None:
+    def __init__(
+        self,
+        field: FieldLike,
+        objective: Objective,
+        affine: AffineOf | None,
+        start: float = 0.0,
+    ) -> None:
         self.field = field
         self.objective = objective
         self.affine = affine
+        self.start = start
 
     def __call__(self, t: Tensor, z: Tensor, label: Tensor | None = None) -> Tensor:
         """Evaluate at times ``t`` (shape batch) and points ``z``."""
+        t = t.clamp(min=self.start) if self.start else t
         mean = self.objective.mean(self.field(t, z, label))
         return mean if self.affine is None else self.affine(t)(mean, z)
 
@@ -87,22 +97,24 @@ def forward_process(
         2303.08797, section 2.4; 2409.08311.
     """
     if noise_level is None:
-        affine = None
-        if objective.prediction is not path.kind:
-            affine = _to(path.kind, path, objective)
-        return Process(FieldDynamics(field, objective, affine), path.kind, path.diffusion)
+        if objective.prediction is path.kind:
+            return Process(FieldDynamics(field, objective, None), path.kind, path.diffusion)
+        affine = _to(path.kind, path, objective)
+        dynamics = FieldDynamics(field, objective, affine, _start(affine))
+        return Process(dynamics, path.kind, path.diffusion)
     if not noise_level >= 0:
         raise InvalidInputError(f"noise_level is 0 (an ODE) or positive; got {noise_level}.")
     velocity = _to(TargetKind.VELOCITY, path, objective)
     if noise_level == 0:
-        return Process(FieldDynamics(field, objective, velocity), TargetKind.VELOCITY, 0.0)
+        dynamics = FieldDynamics(field, objective, velocity, _start(velocity))
+        return Process(dynamics, TargetKind.VELOCITY, 0.0)
     score = _to(TargetKind.SCORE, path, objective)
 
     def drift(t: Tensor) -> Affine:
         v, s = velocity(t), score(t)
         return Affine(v.scale + noise_level * s.scale, v.shift + noise_level * s.shift)
 
-    dynamics = FieldDynamics(field, objective, drift)
+    dynamics = FieldDynamics(field, objective, drift, _start(drift))
     return Process(dynamics, TargetKind.DRIFT, math.sqrt(2 * noise_level))
 
 
@@ -144,6 +156,13 @@ def backward_process(field: FieldLike, path: AbstractPath, objective: Objective)
         lambda s, z, label: field(forward_time(s), z, label), objective, affine
     )
     return Process(dynamics, path.kind, path.diffusion)
+
+
+def _start(affine: AffineOf) -> float:
+    """Return the first time at which the dynamics follow from the prediction: 0, or just after."""
+    found = affine(torch.zeros(1, dtype=torch.float64))
+    is_defined = bool(torch.isfinite(found.scale + found.shift).all())
+    return 0.0 if is_defined else START
 
 
 def _to(kind: TargetKind, path: AbstractPath, objective: Objective) -> AffineOf:

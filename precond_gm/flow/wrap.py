@@ -33,6 +33,7 @@ def wrap(
     divergence: Any = "squared",
     weight: Any = "constant",
     time_law: Any = "uniform",
+    clamp: float = 0.0,
     num_labels: int | None = None,
     event_shape: tuple[int, ...] | int | None = None,
     call: Call = "auto",
@@ -56,6 +57,7 @@ def wrap(
         divergence: Bregman divergence, target first.
         weight: Weight w(t) > 0.
         time_law: Law of t, positive almost everywhere.
+        clamp: Largest factor between prediction and loss space is ``1 / clamp``; 0 for no bound.
         num_labels: Number of classes; labels are 0 .. num_labels - 1.
         event_shape: Shape of a row, where it is needed before data are seen.
         call: How the network is called; see ``precond_gm.models.adapt``.
@@ -110,6 +112,7 @@ def wrap(
                 weight=take(weight),
                 time_law=take(time_law),
                 gaussian_source=pairing.is_independent,
+                clamp=clamp,
                 strict=strict,
             ),
             num_labels=num_labels,

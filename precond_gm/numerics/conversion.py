@@ -47,6 +47,19 @@ class Affine:
     scale: Tensor
     shift: Tensor
 
+    def shrink(self, clamp: float) -> Tensor:
+        """Return what, times the scale, is at most ``1 / clamp`` in size; 1 where it is already.
+
+        Args:
+            clamp: Smallest denominator, positive. From x1 to velocity on the straight line, or to
+                drift on the bridge, it holds ``1 - t`` at this or more.
+        """
+        return 1 / (clamp * self.scale.abs()).clamp(min=1)
+
+    def times(self, factor: Tensor) -> Affine:
+        """Return the map followed by a factor, one per row."""
+        return Affine(self.scale * factor, self.shift * factor)
+
     def __call__(self, prediction: Tensor, z: Tensor) -> Tensor:
         """Convert a prediction at the points ``z``."""
         scale, shift = self.scale.to(z.dtype), self.shift.to(z.dtype)

@@ -26,7 +26,8 @@ def value_and_slope(schedule: Schedule, t: Tensor) -> tuple[Tensor, Tensor]:
         >>> value_and_slope(lambda t: t**2, torch.tensor([3.0]))
         (tensor([9.]), tensor([6.]))
     """
-    return cast("tuple[Tensor, Tensor]", jvp(schedule, (t,), (torch.ones_like(t),)))
+    at = t.contiguous()  # forward mode refuses one time that was expanded over the rows
+    return cast("tuple[Tensor, Tensor]", jvp(schedule, (at,), (torch.ones_like(at),)))
 
 
 def sine_from_zero(t: Tensor) -> Tensor:

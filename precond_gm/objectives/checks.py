@@ -18,6 +18,7 @@ from precond_gm.errors import (
     ObjectiveWarning,
     SingularCellWarning,
 )
+from precond_gm.numerics.conversion import check_conversion
 from precond_gm.objectives.divergences.domain import Domain
 from precond_gm.objectives.ends import Ends, behaviour, interior
 from precond_gm.objectives.implied import ImpliedWeight, target_power
@@ -55,6 +56,7 @@ def check_objective(objective: Objective, implied: ImpliedWeight, *, strict: boo
     _check_hole(log_density, t, f"the time law {objective.time_law!r}")
     _check_singular(objective, implied, strict)
     _check_target(objective, implied, strict)
+    _warn_not_sampled(objective, implied)
     _warn_not_bregman(objective)
     _warn_discrete(objective)
     _warn_vanishing(objective, implied)
@@ -161,6 +163,19 @@ def _singular(text: str, strict: bool) -> None:
     if strict:
         raise IncompatiblePartsError(text)
     warnings.warn(text, SingularCellWarning, stacklevel=5)
+
+
+def _warn_not_sampled(objective: Objective, implied: ImpliedWeight) -> None:
+    """Say that a prediction alone does not give what a solver integrates (a second head may)."""
+    path, have = implied.path, objective.prediction
+    probe = path.coefficients(interior(9))
+    try:
+        check_conversion(probe, have, path.kind, gaussian_source=objective.gaussian_source)
+    except IncompatiblePartsError as error:
+        _warn(
+            f"a flow of {have.value}-prediction on {path!r} can be trained but not sampled by "
+            f"itself: {error}"
+        )
 
 
 def _warn_not_bregman(objective: Objective) -> None:

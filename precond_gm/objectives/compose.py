@@ -41,6 +41,7 @@ def compose(
     weight: Any = "constant",
     time_law: Any = "uniform",
     gaussian_source: bool = False,
+    clamp: float = 0.0,
     strict: bool = False,
 ) -> Objective:
     """Build an objective and check that it is defined, legitimate and bounded on the path.
@@ -53,12 +54,15 @@ def compose(
         weight: Name, ``(name, options)``, instance, or a function t -> weight.
         time_law: Name, ``(name, options)`` or instance.
         gaussian_source: Whether the source is N(0, I) and independent of the data.
+        clamp: Largest factor between prediction and loss space is ``1 / clamp``, so that the
+            implied weight is at most ``1 / clamp**2``; 0 for no bound. 0.05 holds ``1 - t`` at
+            0.05 or more in the velocity loss of an x1-prediction (arXiv:2511.13720).
         strict: Refuse a cell whose effective weight is unbounded instead of warning.
 
     Raises:
         IncompatiblePartsError: The cell does not exist on this path; the divergence cannot judge
             in this space; a hole in weight or time law; a singular cell under ``strict``.
-        InvalidInputError: A weight that is negative or infinite.
+        InvalidInputError: A weight that is negative or infinite; a clamp outside [0, 1].
 
     Warns:
         SingularCellWarning: The effective weight is unbounded in t.
@@ -72,6 +76,7 @@ def compose(
     """
     have = path.default_prediction if prediction is None else kind_of(prediction)
     want = have if loss_space is None else kind_of(loss_space)
+    _check_clamp(clamp)
     objective = Objective(
         have,
         want,
@@ -81,10 +86,19 @@ def compose(
         weights.REGISTRY.resolve(weights.UserWeight(weight) if _is_function(weight) else weight),
         time_laws.REGISTRY.resolve(time_law),
         gaussian_source=gaussian_source,
+        clamp=clamp,
     )
-    implied = implied_weight(path, have, want, gaussian_source)
+    implied = implied_weight(path, have, want, gaussian_source, clamp=clamp)
     check_objective(objective, implied, strict=strict)
     return objective
+
+
+def _check_clamp(clamp: Any) -> None:
+    if isinstance(clamp, bool) or not isinstance(clamp, int | float) or not 0 <= clamp <= 1:
+        raise InvalidInputError(
+            f"clamp is a number in [0, 1], the smallest denominator of a conversion (0.05, say), "
+            f"or 0 for none; got {clamp!r}."
+        )
 
 
 def _is_function(part: Any) -> bool:

@@ -75,6 +75,7 @@ def with_time_law(objective: Objective, law: AbstractTimeLaw) -> Objective:
         Reweighted(objective.weight, objective.time_law, law),
         law,
         gaussian_source=objective.gaussian_source,
+        clamp=objective.clamp,
     )
 
 
@@ -107,4 +108,5 @@ def as_time_law(objective: Objective, path: PathLike) -> Objective:
         Constant(law.mass),
         law,
         gaussian_source=objective.gaussian_source,
+        clamp=objective.clamp,
     )

@@ -51,7 +51,7 @@ class ImpliedWeight:
         prediction: What the network estimates.
         loss_space: Where the loss compares.
         gaussian_source: Whether the source is N(0, I) and independent of the data.
-        clamp: Times are clamped to ``[clamp, 1 - clamp]`` in the conversion.
+        clamp: The weight is at most ``1 / clamp**2``; 0 for no bound.
     """
 
     path: PathLike
@@ -62,14 +62,14 @@ class ImpliedWeight:
 
     def __call__(self, t: Tensor) -> Tensor:
         """Return the implied weight at times in (0, 1)."""
-        at = t.clamp(self.clamp, 1 - self.clamp) if self.clamp else t
         found = conversion(
-            self.path.coefficients(at),
+            self.path.coefficients(t),
             self.prediction,
             self.loss_space,
             gaussian_source=self.gaussian_source,
         )
-        return found.scale.square()
+        factor = found.shrink(self.clamp) if self.clamp else 1.0
+        return (found.scale * factor).square()
 
     @property
     def is_aligned(self) -> bool:
@@ -134,7 +134,7 @@ def implied_weight(
         prediction: What the network estimates.
         loss_space: Where the loss compares.
         gaussian_source: Whether the source is N(0, I) and independent of the data.
-        clamp: ``1 - t`` and ``t`` are held at or above this in the conversion.
+        clamp: The weight is at most ``1 / clamp**2``; 0 for no bound.
 
     Raises:
         IncompatiblePartsError: The cell is not defined on this path.

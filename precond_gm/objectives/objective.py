@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from precond_gm.errors import IncompatiblePartsError, InvalidInputError
 from precond_gm.numerics.conversion import conversion
+from precond_gm.numerics.rows import expand
 from precond_gm.objectives.adaptive import AbstractAdaptive
 from precond_gm.objectives.divergences.base import AbstractDivergence
 from precond_gm.objectives.time_laws.base import AbstractTimeLaw
@@ -27,6 +28,9 @@ class Objective(nn.Module):
     .. math::
         L = E_{t \sim D} E[ w(t) D_{t, z_t}(\text{target}, \text{prediction}) ]
 
+    Where the factor between the two spaces is clamped, prediction and target are scaled down alike,
+    so the minimiser stays the same.
+
     It is a module because a weight or a time law may have parameters or running statistics: as a
     part of the flow they are trained, moved and saved with it. Aligned with a constant weight, it
     costs one subtraction, one product and one mean. Build it with ``compose``, which checks it.
@@ -39,6 +43,7 @@ class Objective(nn.Module):
         time_law: Law of t.
         gaussian_source: Whether the source is N(0, I) and independent of the data, so that every
             kind follows from every other on paths with noise.
+        clamp: Largest factor between the two spaces is ``1 / clamp``; 0 for no bound.
 
     References:
         arXiv:2511.16599, section 4; arXiv:2602.10420.
@@ -53,6 +58,7 @@ class Objective(nn.Module):
         time_law: AbstractTimeLaw,
         *,
         gaussian_source: bool = False,
+        clamp: float = 0.0,
     ) -> None:
         super().__init__()
         self.prediction = prediction
@@ -61,6 +67,7 @@ class Objective(nn.Module):
         self.weight = weight
         self.time_law = time_law
         self.gaussian_source = gaussian_source
+        self.clamp = clamp
         self._values_checked = False
 
     @functools.cached_property
@@ -91,6 +98,7 @@ class Objective(nn.Module):
         if not self._values_checked and not torch.compiler.is_compiling():
             self.divergence.check(sample.target, prediction)
             self._values_checked = True
+        target = sample.target
         if self.prediction is not self.loss_space:
             convert = conversion(
                 sample.coefficients,
@@ -98,9 +106,12 @@ class Objective(nn.Module):
                 self.loss_space,
                 gaussian_source=self.gaussian_source,
             )
+            if self.clamp:
+                factor = convert.shrink(self.clamp)
+                convert = convert.times(factor)
+                target = expand(factor.to(target.dtype), target) * target
             prediction = convert(prediction, sample.z_t)
-        divergence = self.divergence.at(sample.t, sample.z_t)
-        per_row = divergence(sample.target, prediction)
+        per_row = self.divergence.at(sample.t, sample.z_t)(target, prediction)
         weight = None if self.weight == UNIT else self.weight(sample.t, sample.coefficients)
         if self.training and self._adaptive:
             self._observe(sample.t, per_row.detach(), weight)
@@ -130,7 +141,8 @@ class Objective(nn.Module):
         """Name the parts."""
         return (
             f"prediction={self.prediction.value}, loss_space={self.loss_space.value}, "
-            f"divergence={self.divergence}, weight={self.weight}, time_law={self.time_law}"
+            f"divergence={self.divergence}, weight={self.weight}, time_law={self.time_law}, "
+            f"clamp={self.clamp}"
         )
 
     def _observe(self, t: Tensor, per_row: Tensor, weight: Tensor | None) -> None:

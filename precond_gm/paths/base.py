@@ -99,10 +99,12 @@ class AbstractPath(abc.ABC):
             return pairing.z0
         if kind is TargetKind.VELOCITY and noise is None:
             return _combine(c.alpha_slope, c.beta_slope, c.variance, pairing, noise)
+        if kind is TargetKind.SCORE and noise is None:  # of a standard normal source
+            return -pairing.z0 / expand(c.alpha, pairing.z0).to(pairing.z0.dtype)
         if noise is None:
             raise IncompatiblePartsError(
                 f"{kind.value} is not defined on {self!r}, which has no noise of its own "
-                f"(gamma = 0). Use velocity, x1 or x0 there."
+                f"(gamma = 0). Use velocity, x1 or x0 there, or the score of a normal source."
             )
         gamma = c.variance.sqrt()
         if kind is TargetKind.VELOCITY:

@@ -57,7 +57,15 @@ def test_bridge_ends_are_exact_in_float32() -> None:
     assert float(c.drift_rate[0]) == -1.0
 
 
-@pytest.mark.parametrize("kind", [TargetKind.DRIFT, TargetKind.NOISE, TargetKind.SCORE])
+def test_score_without_noise_is_that_of_a_normal_source() -> None:
+    """Oracle: grad log N(z_t; t z1, (1-t)^2) = -(z_t - t z1) / (1-t)^2. Tolerance: rounding."""
+    ends, t = pairing(), torch.full((5,), 0.75).double()
+    sample = LinearPath().sample(ends, t, target=TargetKind.SCORE)
+    exact = -(sample.z_t - 0.75 * ends.z1) / 0.25**2
+    torch.testing.assert_close(sample.target, exact)
+
+
+@pytest.mark.parametrize("kind", [TargetKind.DRIFT, TargetKind.NOISE])
 def test_targets_without_noise_are_refused(kind: TargetKind) -> None:
     """Oracle: the error's text names the target, the path and the way out."""
     with pytest.raises(IncompatiblePartsError, match=rf"{kind.value} is not defined on LinearPath"):
