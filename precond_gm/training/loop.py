@@ -6,7 +6,6 @@ import math
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, nullcontext
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,45 +14,26 @@ from torch import Tensor
 
 from precond_gm.checkpoint import read_state, save, write_state
 from precond_gm.diagnostics import Observer, ObserverReport
-from precond_gm.diagnostics.judging import evaluating
 from precond_gm.errors import CheckpointError, NonFiniteError
 from precond_gm.flow import PreconditionedFlow
 from precond_gm.training.average import Average
 from precond_gm.training.clipping import clip_gradient
+from precond_gm.training.history import History
 from precond_gm.training.recipe import Recipe
 from precond_gm.training.schedule import learning_rate
 from precond_gm.training.source import part_of, source_of
 from precond_gm.training.streams import seed_of
+from precond_gm.training.validation import validation_loss
 from precond_gm.values import Batch, Pairing
 
-__all__ = ["History", "Loop"]
+__all__ = ["Loop"]
 
 FORMAT = "precond_gm.training"
 LAST, BEST = "last.pt", "best.pt"
-_NOISE, _VALIDATION, _OBSERVER = 2, 3, 7  # streams of a run's seed
-_VALIDATION_ROWS = 4096
+_NOISE, _OBSERVER = 2, 7  # streams of a run's seed
 _MOST_OBSERVED = 1024  # features: beyond, the eigenvectors of each look cost minutes
 
 Log = Callable[[Mapping[str, float], int], None]
-
-
-@dataclass
-class History:
-    """What a run has seen so far; part of every checkpoint.
-
-    Attributes:
-        train: (step, mean loss since the row before).
-        validation: (step, loss of the averaged network on fixed noise and times).
-        seconds: Time spent in steps, over all sessions of the run.
-        best: Smallest validation loss.
-        stale: Validations since the best.
-    """
-
-    train: list[tuple[int, float]] = field(default_factory=list)
-    validation: list[tuple[int, float]] = field(default_factory=list)
-    seconds: float = 0.0
-    best: float = math.inf
-    stale: int = 0
 
 
 class Loop:
@@ -96,10 +76,7 @@ class Loop:
         self.folder, self.engine, self._log = folder, engine, log
         self.step = 0
         self.history = History()
-        self._held_out = Batch(
-            validation.x[:_VALIDATION_ROWS],
-            None if validation.label is None else validation.label[:_VALIDATION_ROWS],
-        )
+        self._held_out = validation
         self._source = source_of(recipe, train, flow.coupling, seed, engine)
         flow.to(engine.device).train()
         self.average = Average(flow, recipe.ema_decay)
@@ -276,15 +253,8 @@ class Loop:
         return loss
 
     def _validate(self) -> None:
-        """Judge the average on noise and times that are the same at every validation."""
-        generator = torch.Generator(self.engine.device).manual_seed(seed_of(self.seed, _VALIDATION))
-        device, held = self.engine.device, self._held_out
-        label = None if held.label is None else held.label.to(device)
-        with evaluating(self.average.flow):
-            terms = self.average.flow.loss(
-                held.x.to(device), label, preconditioned=True, generator=generator
-            )
-        loss, history = float(terms.total), self.history
+        loss = validation_loss(self.average.flow, self._held_out, self.seed, self.engine.device)
+        history = self.history
         history.validation.append((self.step, loss))
         self._log({"loss/validation": loss}, self.step)
         if loss < history.best:
