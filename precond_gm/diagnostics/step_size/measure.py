@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from precond_gm.closed_form.gaussian_base import AbstractGaussianBridge
+from precond_gm.diagnostics.step_size.density import density_divergence
 from precond_gm.diagnostics.step_size.distances import (
     gaussian_errors,
     paired_w2,
@@ -38,7 +39,8 @@ class Measured:
     Attributes:
         errors: ``path_kl``, ``discretisation``, ``drift``, ``cross``, ``strong_error``, ``w2``,
             ``energy``, ``marginal_kl``, as far as they exist; each of shape ``grids``.
-        meaning: What an error is against, where that depends on what is known.
+        meaning: What an error is against, where that depends on what is known, or why it is not
+            there.
         floors: Of distances between samples: the same between held-out rows.
         num_reference: Rows of the exact process.
         last_share: Share of the discretisation part that is in the last step, shape ``grids``.
@@ -187,6 +189,15 @@ def _end_errors(
         runs = [subject.to_data(run, rows.label) for run in rows.final]
         meaning["w2"] = "to held-out data; compare it with the noise floor"
         return sample_errors(runs, subject.held_out.x, generator=generator)
-    known = subject.bridge is not None
-    meaning["w2"] = "to the exact process on the same noise" if known else SELF
-    return {"w2": paired_w2([run[:few] for run in rows.final], rows.truth)}, {}
+    errors = {"w2": paired_w2([run[:few] for run in rows.final], rows.truth)}
+    if subject.bridge is None:
+        meaning["w2"] = SELF
+        return errors, {}
+    meaning["w2"] = "to the exact process on the same noise"
+    if subject.sigma and rows.label is None:
+        found, meaning["marginal_kl"] = density_divergence(
+            subject.bridge, grids, rows.landing, rows.truth_landing, generator=generator
+        )
+        if found is not None:
+            errors["marginal_kl"] = found
+    return errors, {}

@@ -13,7 +13,10 @@ __all__ = ["EulerRuns", "ExactProcess"]
 
 
 class EulerRuns:
-    """Euler-Maruyama on every grid; ``shift[s]`` is run s without its noise."""
+    """Euler-Maruyama on every grid; ``shift[s]`` is run s without its noise.
+
+    ``landing[s]`` is where its last step goes without the noise of that step.
+    """
 
     def __init__(
         self, model: Dynamics, mesh: Mesh, z0: Tensor, label: Tensor | None, sigma: float
@@ -21,6 +24,7 @@ class EulerRuns:
         self.model, self.mesh, self.label = model, mesh, label
         self.shift = [z0 for _ in mesh.at]
         self.control = _zeros(len(mesh.at), z0)
+        self.landing: dict[int, Tensor] = {}
         self.num_evals = 0
         self._held = torch.zeros_like(z0).repeat(len(mesh.at), *[1] * z0.ndim)
         self._due = set(range(len(mesh.at)))
@@ -44,6 +48,8 @@ class EulerRuns:
         for (s, h), drift in zip(starting, drifts, strict=True):
             self.shift[s] = torch.add(self.shift[s], drift, alpha=h)
             self._due.add(s)
+            if j == self.mesh.last_start[s]:
+                self.landing[s] = self.shift[s] + path
         for (s, _), drift in zip(starting, drifts, strict=True):
             if s == self.mesh.finest:
                 self._follow(drift, self.mesh.times[j])
@@ -76,7 +82,10 @@ class EulerRuns:
 
 
 class ExactProcess:
-    """The exact process, and what every grid misses along it."""
+    """The exact process, and what every grid misses along it.
+
+    ``landing[s]`` is where one step from it goes, without its noise, at the last step of grid s.
+    """
 
     def __init__(
         self,
@@ -92,6 +101,7 @@ class ExactProcess:
         self.discretisation, self.total, self.drift, self.last_step = (
             _zeros(len(mesh.at), z0) for _ in range(4)
         )
+        self.landing: dict[int, Tensor] = {}
         self.num_evals = 0
         self._exact_held = torch.zeros_like(z0).repeat(len(mesh.at), *[1] * z0.ndim)
         self._model_held = self._exact_held if self.is_model else self._exact_held.clone()
@@ -125,6 +135,8 @@ class ExactProcess:
         error = _square((first - held).unsqueeze(0))[0]
         for s, h in starting:
             self._exact_held[s] = first
+            if j == self.mesh.last_start[s]:
+                self.landing[s] = torch.add(x, first, alpha=h)
             if not self.is_model:
                 self._model_held[s] = held
                 self.drift[s] += error * h

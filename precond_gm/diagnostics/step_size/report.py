@@ -46,7 +46,8 @@ class StepSizeReport(AbstractReport):
             error out; ``meaning`` says which. None for an ODE.
         strong_error: Root mean square of the distance to the exact process on the same noise, in z.
         w2: 2-Wasserstein distance at the end; ``meaning`` says to what.
-        marginal_kl: KL(target || generated) at the end, where the law is a known Gaussian.
+        marginal_kl: KL(target || generated) at the end, where the law is known: from the moments
+            of a Gaussian, else from the density of the last step.
         discretisation: Part of ``path_kl`` that is there with the exact drift.
         drift: Part of ``path_kl`` from the error of the drift; an upper bound from held-out data
             where the exact drift is not known.
@@ -59,7 +60,7 @@ class StepSizeReport(AbstractReport):
         roughness: ``int G dt`` where it is known: ``h / 4`` times it is the path divergence for
             small h.
         floors: Noise floor of ``w2`` and ``energy``.
-        meaning: What a quantity is against.
+        meaning: What a quantity is against, or why it is not there.
         num_samples: Rows of each run.
         num_reference: Rows of the exact process among them.
         evaluations: Evaluations of the dynamics, over those of the finest run alone.

@@ -40,6 +40,8 @@ class RunRows:
     Attributes:
         final: End of each run, ``grids`` tensors ``n *event``.
         truth: The exact process at the same times, ``grids`` tensors ``m *event``.
+        landing: Where the last step of each run goes without its noise, of the same shapes.
+        truth_landing: The same for one step from the exact process.
         label: Label of each row, or None.
         discretisation: ``int |b_t(X_t) - b_k(X_k)|^2 dt``, shape ``m grids``; ``b`` is the drift
             of the exact process.
@@ -52,6 +54,8 @@ class RunRows:
 
     final: tuple[Tensor, ...]
     truth: tuple[Tensor, ...]
+    landing: tuple[Tensor, ...]
+    truth_landing: tuple[Tensor, ...]
     label: Tensor | None
     discretisation: Tensor
     last_step: Tensor
@@ -134,6 +138,8 @@ def _run_rows(
     return RunRows(
         final=tuple(final[s] for s in order),
         truth=tuple(truth[s] for s in order),
+        landing=tuple(runs.landing[s][:few] for s in order),
+        truth_landing=tuple(exact.landing[s] for s in order),
         label=label,
         discretisation=exact.discretisation.T,
         last_step=exact.last_step.T,
@@ -166,6 +172,8 @@ def _joined(parts: Sequence[RunRows]) -> RunRows:
     return RunRows(
         final=tuple(rows(lambda part, s=s: part.final[s]) for s in grids),  # type: ignore[misc]
         truth=tuple(torch.cat([part.truth[s] for part in parts]) for s in grids),
+        landing=tuple(torch.cat([part.landing[s] for part in parts]) for s in grids),
+        truth_landing=tuple(torch.cat([part.truth_landing[s] for part in parts]) for s in grids),
         label=None if parts[0].label is None else rows(lambda part: part.label),  # type: ignore[arg-type, return-value]
         discretisation=torch.cat([part.discretisation for part in parts]),
         last_step=torch.cat([part.last_step for part in parts]),

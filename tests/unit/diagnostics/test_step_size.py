@@ -168,10 +168,13 @@ def test_ode_has_no_path_divergence() -> None:
 
 
 def test_mixture_is_compared_with_its_own_process() -> None:
-    """Where the law is no Gaussian, W2 is to the exact process, below the strong error."""
+    """Where the law is no Gaussian, W2 is to the exact process, below the strong error.
+
+    The divergence of the ends is there too; its oracle is in test_step_size_density.py.
+    """
     bridge = GaussianMixtureBridge([0.5, 0.5], [[-1.0], [1.0]], 0.3)
     found = step_size(bridge, steps=(8, 32), num_samples=512)
-    assert found.marginal_kl is None
+    assert found.marginal_kl is not None
     slack = 3 * found.standard_errors["w2"]
     assert bool((found.w2 < found.strong_error * 1.5 + slack).all())
 
