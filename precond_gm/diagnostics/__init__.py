@@ -18,6 +18,7 @@ from precond_gm.diagnostics.observer import Observer, ObserverReport, Stagnation
 from precond_gm.diagnostics.quality import Metric, QualityReport, quality
 from precond_gm.diagnostics.remedy import Remedy, remedies
 from precond_gm.diagnostics.schedules import schedules
+from precond_gm.diagnostics.solver_bias import exact_recovery
 from precond_gm.diagnostics.step_size import (
     StepSizeComparison,
     StepSizeReport,
@@ -55,6 +56,7 @@ __all__ = [
     "conditioning",
     "coupling",
     "early_stopping",
+    "exact_recovery",
     "excess_risk",
     "objectives",
     "path_curvature",

@@ -59,12 +59,13 @@ def evaluate(
     spectra = _conditioning(flow, data)
     drawn = {k: _sample(flow, recipe, seed, k) for k in sorted(recipe.sample_steps)}
     found = {k: _quality(samples, data) for k, samples in drawn.items()}
-    most = max(drawn)
+    most, proved = max(drawn), underfitted(flow, data)
     metrics = {
         **{k: v for k, v in fit["metrics"].items() if v is not None},
         **_condition_metrics(spectra),
         **_quality_metrics(found),
         **({} if observed is None else observed.as_metrics()),
+        **({} if proved is None else proved.as_metrics()),
         "training/seconds": history.seconds,
         "training/rows_per_second": steps * recipe.batch_size / max(history.seconds, 1e-9),
         "parameters/map": float(fit["parameters"]),
@@ -81,12 +82,13 @@ def evaluate(
         train_loss=[list(row) for row in history.train],
         validation_loss=[list(row) for row in history.validation],
         conditioning=curves_of(spectra),
-        recovery=_directions(found[most]),
+        recovery=_directions(found[most]) | exact_directions(flow, data, most),
         fit=dict(fit),
         samples=shown,
         sample_label=label,
         run_id=run_id,
         observer={} if observed is None else observed.to_dict(),
+        underfit=map_of(proved),
     )
 
 

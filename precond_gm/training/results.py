@@ -33,13 +33,17 @@ class RunResult:
         conditioning: ``t``, ``pooled`` (condition number at each t), ``labels`` (the same within
             each class), ``spectrum`` (eigenvalues of the data's covariance in z).
         recovery: ``eigenvalue`` of each direction of the data's covariance in x, ``ratio`` of
-            generated to held-out variance there, and its interval ``lower``, ``upper``.
+            generated to held-out variance there, and its interval ``lower``, ``upper``; where it
+            is known, ``exact_ratio`` at ``exact_eigenvalue``: the exact Gaussian field's.
         fit: What fitting the preconditioner said: seconds, parameters, notes.
         samples, sample_label: Some generated rows, in x.
         run_id: Of the MLflow run, if there is one.
         observer: What the observer saw: ``steps``; ``explained`` and ``linear_explained`` (per
             step, a share for each direction, ascending eigenvalues), ``directions`` (number proved
             under-fitted, per step), ``warned_at``, ``warning``. Empty if it never looked.
+        underfit: ``t``; ``ratio`` of the network's error to that of an affine map, and
+            ``underfitted`` where it is proved too large: per t, a value for each direction,
+            ascending eigenvalues. Empty where rows have too many features.
     """
 
     variant: str
@@ -55,6 +59,7 @@ class RunResult:
     sample_label: NDArray[np.int64] | None = None
     run_id: str | None = None
     observer: Mapping[str, Any] = field(default_factory=dict)
+    underfit: Mapping[str, Any] = field(default_factory=dict)
 
     def save(self, folder: Path) -> None:
         """Write ``samples.npz``, then ``result.json``; the second one says that both are there."""
