@@ -37,6 +37,8 @@ class FlowMatching(AbstractFlow):
     Cost: ``4 steps`` evaluations of the network from data to noise, ``1 + 2 corrections`` times as
     many back.
 
+    Conditioning: that of whitening; what the fit learns beyond it makes the law more normal.
+
     Args:
         width: Hidden width of the network.
         depth: Residual layers of the network.

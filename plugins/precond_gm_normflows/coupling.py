@@ -70,6 +70,8 @@ class RealNVP(AbstractNormflows):
 
     Cost: one pass of each layer's network, both ways. A layer's scales are held within [1/20, 20].
 
+    Conditioning: that of whitening; the fit makes the law more normal.
+
     Args:
         transforms: Number of layers.
         hidden: Widths of the hidden layers of each layer's network.
@@ -107,6 +109,8 @@ class RQS(AbstractNormflows):
 
     The identity beyond 5 deviations of the scaled rows (normflows' own default, 3, would leave out
     one row in 400 per feature). Cost: one pass of each layer's network, both ways.
+
+    Conditioning: that of whitening; the fit makes the law more normal.
 
     Args:
         transforms: Number of layers.

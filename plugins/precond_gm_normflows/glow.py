@@ -103,6 +103,8 @@ class Glow(AbstractNormflows):
     Labels act by a shift and scale of their own on every scale. Cost: one pass of each block's
     network, both ways.
 
+    Conditioning: that of the scaling, improved as far as the fit reaches.
+
     Args:
         scaling: Closed-form map in front.
         scales: Number of scales; height and width are divisible by ``2**scales``.

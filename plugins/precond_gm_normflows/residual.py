@@ -77,6 +77,8 @@ class Residual(AbstractNormflows):
     The inverse is an iteration to the precision of the dtype. Cost: d gradients per layer for the
     log-determinant, both ways; refused above 64 features.
 
+    Conditioning: that of whitening; the fit makes the law more normal.
+
     Args:
         transforms: Number of layers.
         hidden: Widths of the hidden layers of each contraction.

@@ -38,6 +38,9 @@ class _Estimated(AbstractWhitening):
 class PCA(_Estimated):
     """Whiten by probabilistic PCA: leading components, and one variance for all the rest.
 
+    Cost: O(d^2) both ways, O(d^3) for the fit. Conditioning: 1 along the components kept; the rest
+    shares one variance.
+
     Args:
         components: Components kept; all of them if not given, which is plain whitening.
         form: ``pca`` or ``zca``.
@@ -73,6 +76,9 @@ class FactorAnalysis(_Estimated):
     """Whiten by a factor model: few common factors, and a variance of its own for each feature.
 
     Unlike PCA it does not depend on the units of the features.
+
+    Cost: O(d^2) both ways, O(d^3) for the fit. Conditioning: 1 where the factor model holds;
+    correlation that it misses stays.
 
     Args:
         factors: Number of factors; an eighth of the features, at least one, if not given.

@@ -171,6 +171,8 @@ class Power(AbstractComposite):
     is a bijection of the line. It removes skewness, not correlation: put ``whiten`` behind it.
     Cost: O(d) both ways.
 
+    Conditioning: that of standardising; correlation stays.
+
     Args:
         shared: Use one map for all labels.
     """
@@ -189,6 +191,8 @@ class Quantile(AbstractComposite):
     scikit-learn's own transform clips beyond the training range (an error of 150 was measured), so
     it is not a bijection; here the outermost pieces go on for ever. It makes every feature normal
     and leaves correlation: put ``whiten`` behind it. Cost: O(d quantiles) both ways.
+
+    Conditioning: that of standardising; correlation stays.
 
     Args:
         quantiles: Number of quantiles.

@@ -21,6 +21,8 @@ class NICE(AbstractZuko):
 
     Cost: one pass of each layer's network, both ways.
 
+    Conditioning: that of whitening; the fit makes the law more normal.
+
     References:
         Dinh, Krueger and Bengio, arXiv:1410.8516.
     """
@@ -47,6 +49,8 @@ class RealNVP(AbstractZuko):
     """Affine coupling layers: cheap in both directions, and the default flow.
 
     Cost: one pass of each layer's network, both ways. Scales are held within [1e-3, 1e3].
+
+    Conditioning: that of whitening; the fit makes the law more normal.
 
     Args:
         transforms: Number of coupling layers; every second feature is changed by each.
@@ -81,6 +85,8 @@ class MAF(AbstractZuko):
     Cost: one pass of each layer's network forward, and d passes back; above 64 features that is
     refused unless ``allow_slow`` is set.
 
+    Conditioning: that of whitening; the fit makes the law more normal.
+
     Args:
         autoregressive: Off: halves depend on halves (coupling), with an inverse of two passes.
         allow_slow: Take the cost of the inverse above 64 features.
@@ -112,6 +118,8 @@ class NSF(AbstractZuko):
 
     A spline is the identity beyond 5 deviations of the scaled rows. Cost: one pass of each layer's
     network forward and two back, with ``3 bins`` outputs per feature.
+
+    Conditioning: that of whitening; the fit makes the law more normal.
 
     Args:
         bins: Pieces of each spline.

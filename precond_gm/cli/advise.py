@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from precond_gm.cli.inputs import read_data
 from precond_gm.cli.options import as_json, data_options, emit
+
+if TYPE_CHECKING:
+    from precond_gm.diagnostics.candidates import Candidate
 
 __all__ = ["advise"]
 
@@ -16,6 +20,13 @@ __all__ = ["advise"]
 @data_options
 @click.option("--candidates", default=None, metavar="A,B", help="What is tried; chains as a+b.")
 @click.option("--max-steps", type=int, default=300, show_default=True, help="Of trained maps.")
+@click.option(
+    "--max-seconds",
+    type=float,
+    default=60.0,
+    show_default=True,
+    help="That each of these may train.",
+)
 @click.option("--seed", type=int, default=0, show_default=True, help="Of every fit.")
 @click.option("--image", type=click.Path(path_type=Path), default=None, help="Figure to write.")
 @as_json
@@ -26,6 +37,7 @@ def advise(
     image_size: int | None,
     candidates: str | None,
     max_steps: int,
+    max_seconds: float,
     seed: int,
     image: Path | None,
     as_json: bool,
@@ -38,7 +50,6 @@ def advise(
       precond-gm advise --data mine.csv --candidates whiten,whiten+zuko.nsf --image advice.png
     """
     from precond_gm.diagnostics import advise as judge
-    from precond_gm.report.verdict import number
 
     prepared = read_data(data, label, image_size)
     report = judge(
@@ -47,6 +58,7 @@ def advise(
         candidates=None if candidates is None else candidates.split(","),
         num_labels=prepared.num_labels,
         max_steps=max_steps,
+        max_seconds=max_seconds,
         seed=seed,
         progress=lambda name: click.echo(f"fitting {name}", err=True),
     )
@@ -56,19 +68,36 @@ def advise(
     if as_json:
         emit(report)
         return
-    width = max(len(one.name) for one in report.candidates)
-    click.echo(
-        f"{'':{width}}  condition  log-likelihood   fit (s)  inverse/sampling  round trip  inverse"
-    )
-    for one in report.candidates:
-        if one.failure is not None:
-            click.echo(f"{one.name:{width}}  {one.failure.splitlines()[0]}")
-            continue
-        click.echo(
-            f"{one.name:{width}}  {number(one.condition_number):>9}  "
-            f"{number(one.log_likelihood):>14}  {one.fit_seconds:8.2f}  "
-            f"{one.inverse_share:>16.1%}  {one.round_trip_error:10.1e}  {one.inverse}"
-        )
+    rows = [_row(one, report.is_conditioning_judged) for one in report.candidates]
+    width = max(len(row[0]) for row in rows)
+    head = ("", "condition", "nats behind", "fit (s)", "inverse/sampling", "round trip", "inverse")
+    for name, *cells in [head, *rows]:
+        click.echo(f"{name:{width}}  " + _aligned(cells))
     click.echo(f"\nUse {report.recommended}: {report.reason}.")
     for note in report.notes:
         click.echo(f"  {note}", err=True)
+
+
+def _row(one: Candidate, is_judged: bool) -> tuple[str, ...]:
+    """Return the cells of a candidate; a condition number that is a bound says so."""
+    from precond_gm.report.verdict import number
+
+    if one.failure is not None:
+        return one.name, one.failure.splitlines()[0]
+    return (
+        one.name,
+        number(one.condition_number) if is_judged else f"> {number(one.condition_number)}",
+        f"{number(one.behind)} +- {number(one.behind_error)}",
+        f"{one.fit_seconds:.2f}",
+        f"{one.inverse_share:.1%}",
+        f"{one.round_trip_error:.1e}",
+        one.inverse,
+    )
+
+
+def _aligned(cells: list[str]) -> str:
+    if len(cells) == 1:
+        return cells[0]  # why it failed
+    widths = (9, 20, 8, 16, 10)
+    columns = [f"{cell:>{width}}" for cell, width in zip(cells, widths, strict=False)]
+    return "  ".join([*columns, cells[-1]])

@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
-from precond_gm import preconditioners
-from precond_gm.errors import PrecondError
-from precond_gm.models import MLP
-from precond_gm.preconditioners.base import AbstractPreconditioner
-from precond_gm.preconditioners.judging import condition_number, gaussian_log_density
-from precond_gm.registry import spec_of
+from precond_gm.diagnostics.candidates import Budget, Candidate, judged, sampling_seconds
+from precond_gm.preconditioners.judging import condition_number, judged_features
 from precond_gm.values import AbstractReport, Batch
 
 if TYPE_CHECKING:
@@ -25,38 +20,7 @@ __all__ = ["AdviceReport", "Candidate", "advise", "default_candidates"]
 
 WELL_CONDITIONED = 10.0  # below, gradient descent needs about ten times the steps of the best case
 AS_GOOD = 1.5  # condition numbers within this factor are treated as one
-SAMPLING_EVALUATIONS, SAMPLING_ROWS = 100, 256  # 50 steps of Heun, the demonstration's batch
-
-
-@dataclass(frozen=True)
-class Candidate:
-    """A preconditioner, judged on held-out rows.
-
-    Attributes:
-        name: Name, or names joined by ``+``.
-        inverse: ``closed-form`` or ``numerical``.
-        condition_number: Held-out, of the worst label that has rows enough.
-        log_likelihood: Held-out mean log-density per row, in nats.
-        behind: Mean held-out log-likelihood behind the best candidate's, paired by row.
-        behind_error: Standard error of ``behind``.
-        fit_seconds: Wall time of the fit.
-        inverse_ms: Milliseconds of the inverse per 1,000 rows.
-        inverse_share: Time of the inverse over that of 50 Heun steps of a 256-wide MLP.
-        round_trip_error: Largest ``|T^-1(T(x)) - x|`` relative to the largest ``|x|``.
-        failure: Why it cannot be used here, or None.
-    """
-
-    name: str
-    inverse: str = ""
-    condition_number: float = float("nan")
-    log_likelihood: float = float("nan")
-    behind: float = float("nan")
-    behind_error: float = float("nan")
-    fit_seconds: float = float("nan")
-    inverse_ms: float = float("nan")
-    inverse_share: float = float("nan")
-    round_trip_error: float = float("nan")
-    failure: str | None = None
+JUDGED_SHARE = 0.5  # of the features; with fewer a condition number is a bound that says little
 
 
 @dataclass(frozen=True)
@@ -69,6 +33,8 @@ class AdviceReport(AbstractReport):
         reason: Why.
         condition_before: Held-out condition number of the data themselves.
         num_rows: Rows fitted on and rows judged on.
+        is_conditioning_judged: Whether the held-out rows are enough for condition numbers; if
+            not, these are bounds that say little, and the likelihood alone decides.
         notes: How far the judgement reaches.
     """
 
@@ -77,6 +43,7 @@ class AdviceReport(AbstractReport):
     reason: str
     condition_before: float
     num_rows: tuple[int, int]
+    is_conditioning_judged: bool = True
     notes: tuple[str, ...] = ()
 
     def as_metrics(self) -> dict[str, float]:
@@ -99,6 +66,7 @@ class AdviceReport(AbstractReport):
             [(one.behind, one.behind_error) for one in working],
             [(one.fit_seconds, one.inverse_share) for one in working],
             self.recommended,
+            self.is_conditioning_judged,
         )
 
 
@@ -125,6 +93,7 @@ def advise(
     candidates: Sequence[str] | None = None,
     num_labels: int | None = None,
     max_steps: int = 300,
+    max_seconds: float | None = None,
     seed: int = 0,
     progress: Callable[[str], None] | None = None,
 ) -> AdviceReport:
@@ -132,7 +101,8 @@ def advise(
 
     The rule, in this order: data that are well conditioned need none; a condition number within a
     factor 1.5 of the best; a held-out likelihood within two standard errors of the best of these,
-    paired by row; the cheapest of what is left.
+    paired by row; the cheapest of what is left. Where held-out rows are too few to judge the
+    condition number of half of the features, the likelihood decides without it.
 
     Args:
         train: Rows to fit on, with labels where there are any.
@@ -140,6 +110,7 @@ def advise(
         candidates: Names, chained by ``+``; None tries what suits the shape of a row.
         num_labels: Number of classes.
         max_steps: Bound on the optimiser of maps that are trained.
+        max_seconds: Seconds that each of these may train; None is no limit.
         seed: Of every fit.
         progress: Told the name of each candidate.
 
@@ -155,118 +126,92 @@ def advise(
         'whiten'
     """
     names = list(candidates or default_candidates(tuple(train.x.shape[1:])))
-    sampling = _sampling_seconds(train.x)
-    judged: list[tuple[Candidate, Tensor | None]] = []
+    budget = Budget(max_steps, max_seconds, seed)
+    sampling = sampling_seconds(train.x)
+    tried: list[tuple[Candidate, Tensor | None]] = []
     for name in names:
         if progress is not None:
             progress(name)
-        judged.append(_judged(name, train, held_out, num_labels, max_steps, seed, sampling))
+        tried.append(judged(name, train, held_out, num_labels, budget, sampling))
     before, note = condition_number(held_out.x, held_out.label)
-    found = _ranked(judged)
-    recommended, reason = _chosen([one for one in found if one.failure is None], before)
+    rows, dim = held_out.x.shape[0], held_out.x[0].numel()
+    enough = note is None or judged_features(rows, dim) >= JUDGED_SHARE * dim
+    found = _ranked(tried, enough)
+    working = [one for one in found if one.failure is None]
+    recommended, reason = _by_condition(working, before) if enough else _by_likelihood(working)
     return AdviceReport(
         tuple(found),
         recommended,
         reason,
         before,
-        (train.x.shape[0], held_out.x.shape[0]),
+        (train.x.shape[0], rows),
+        enough,
         () if note is None else (note,),
     )
 
 
-def _judged(
-    name: str,
-    train: Batch,
-    held: Batch,
-    num_labels: int | None,
-    max_steps: int,
-    seed: int,
-    sampling: float,
-) -> tuple[Candidate, Tensor | None]:
-    generator = torch.Generator().manual_seed(seed)
-    try:
-        part = preconditioners.REGISTRY.resolve(spec_of(name))
-        start = time.perf_counter()
-        part.fit(
-            train.x, train.label, num_labels=num_labels, max_steps=max_steps, generator=generator
-        )
-        seconds = time.perf_counter() - start
-        with torch.no_grad():
-            there = part(held.x, held.label)
-            back = part.inverse(there.value, held.label).value
-    except PrecondError as error:
-        return Candidate(name, failure=str(error)), None
-    log_density = (gaussian_log_density(there.value) + there.log_abs_det).double()
-    per_thousand = _inverse_seconds(part, there.value, held.label) * 1000
-    return Candidate(
-        name,
-        inverse=part.inverse_kind.value,
-        condition_number=condition_number(there.value, held.label)[0],
-        log_likelihood=float(log_density.mean()),
-        fit_seconds=seconds,
-        inverse_ms=1e3 * per_thousand,
-        inverse_share=per_thousand * SAMPLING_ROWS / 1000 / sampling,
-        round_trip_error=float((back - held.x).abs().max() / held.x.abs().max().clamp_min(1e-30)),
-    ), log_density
-
-
-def _ranked(judged: list[tuple[Candidate, Tensor | None]]) -> list[Candidate]:
-    """Add the paired likelihood gaps, and sort by condition number."""
-    rows = [density for _, density in judged if density is not None]
+def _ranked(tried: list[tuple[Candidate, Tensor | None]], by_condition: bool) -> list[Candidate]:
+    """Add the paired likelihood gaps; sort by condition number, or else by likelihood."""
+    rows = [density for _, density in tried if density is not None]
     best = max(rows, key=lambda density: float(density.mean()), default=None)
     found = []
-    for one, density in judged:
-        if density is None or best is None:
+    for one, density in tried:
+        if density is not None and best is not None:
+            gap = best - density
+            error = float(gap.std() / len(gap) ** 0.5)
+            found.append(replace(one, behind=float(gap.mean()), behind_error=error))
+        else:
             found.append(one)
-            continue
-        gap = best - density
-        values = {**vars(one), "behind": float(gap.mean())}
-        values["behind_error"] = float(gap.std() / len(gap) ** 0.5)
-        found.append(Candidate(**values))
-    return sorted(found, key=lambda one: (one.failure is not None, one.condition_number))
+
+    def order(one: Candidate) -> tuple[bool, float]:
+        figure = one.condition_number if by_condition else one.behind
+        return one.failure is not None, figure
+
+    return sorted(found, key=order)
 
 
-def _chosen(working: list[Candidate], before: float) -> tuple[str, str]:
+def _by_condition(working: list[Candidate], before: float) -> tuple[str, str]:
     if before <= WELL_CONDITIONED:
         return "identity", (
-            f"the condition number of the data is {before:.3g} already; a preconditioner has "
+            f"the condition number of the data is {_plain(before)} already; a preconditioner has "
             f"little to gain here"
         )
     if not working or working[0].condition_number >= before:
         return "identity", "no candidate improved the held-out condition number"
     least = working[0].condition_number
     good = [one for one in working if one.condition_number <= AS_GOOD * least]
-    top = min(good, key=lambda one: one.behind)
-    good = [one for one in good if one.behind - top.behind <= 2 * max(one.behind_error, 1e-12)]
-    cheapest = min(good, key=lambda one: one.fit_seconds + one.inverse_share)
-    others = [one.name for one in good if one is not cheapest]
-    also = f"; {', '.join(others)} did as well at a higher cost" if others else ""
-    return cheapest.name, (
-        f"held-out condition number {before:.3g} -> {cheapest.condition_number:.3g}, its "
-        f"likelihood is not worse than the best of those as well conditioned{also}"
+    one, said = _cheapest_of_likely(good, "as well conditioned")
+    return (
+        one.name,
+        f"held-out condition number {_plain(before)} -> {_plain(one.condition_number)}{said}",
     )
 
 
-def _inverse_seconds(part: AbstractPreconditioner, z: Tensor, label: Tensor | None) -> float:
-    """Time the inverse per row, the second of two calls."""
-    rows = min(z.shape[0], 1000)
-    few = None if label is None else label[:rows]
-    with torch.no_grad():
-        for _ in range(2):
-            start = time.perf_counter()
-            part.inverse(z[:rows], few)
-            seconds = time.perf_counter() - start
-    return seconds / rows
+def _by_likelihood(working: list[Candidate]) -> tuple[str, str]:
+    if not working:
+        return "identity", "no candidate could be fitted"
+    one, said = _cheapest_of_likely(working, "tried")
+    return one.name, f"held-out rows are too few for condition numbers, so likelihood decides{said}"
 
 
-def _sampling_seconds(x: Tensor) -> float:
-    """Time what sampling costs beside the inverse: 100 evaluations of a small network."""
-    network = MLP(tuple(x.shape[1:]))
-    rows = x[:1].expand(SAMPLING_ROWS, *x.shape[1:]).float()
-    t = torch.full((SAMPLING_ROWS,), 0.5)
-    with torch.no_grad():
-        network(t, rows)
-        start = time.perf_counter()
-        for _ in range(10):
-            network(t, rows)
-    return (time.perf_counter() - start) * SAMPLING_EVALUATIONS / 10
+def _cheapest_of_likely(good: list[Candidate], group: str) -> tuple[Candidate, str]:
+    """Return the cheapest of those whose likelihood is not shown to be worse, and why."""
+    top = min(good, key=lambda one: one.behind)
+    ahead = {one.name: one.behind - top.behind for one in good}
+    likely = [one for one in good if ahead[one.name] <= 2 * max(one.behind_error, 1e-12)]
+    cheapest = min(likely, key=lambda one: one.fit_seconds + one.inverse_share)
+    others = [one.name for one in likely if one is not cheapest]
+    also = f"; {', '.join(others)} did as well at a higher cost" if others else ""
+    less = [one for one in good if one not in likely]
+    if not less:
+        return cheapest, f"; of those {group} none has a better held-out likelihood{also}"
+    next_one = min(less, key=lambda one: ahead[one.name])
+    gap = ahead[next_one.name] - ahead[cheapest.name]
+    return cheapest, (
+        f"; its held-out likelihood is the best of those {group}, {_plain(gap)} nats per row "
+        f"before {next_one.name}{also}"
+    )
+
+
+def _plain(value: float) -> str:
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"

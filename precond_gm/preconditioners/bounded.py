@@ -70,6 +70,8 @@ class AffineRange(_Bounded):
 
     It changes units and nothing else: conditioning stays as it is. Cost: O(d) both ways.
 
+    Conditioning: unchanged.
+
     Args:
         low: Lower end of the interval; the data's smallest value if not given.
         high: Upper end of the interval; the data's largest value if not given.
@@ -124,6 +126,8 @@ class Logit(_Bounded):
     The inverse stays within a margin of ``eps`` (of the width) around the interval, whatever z is.
     Values outside the interval are refused, by count. Cost: O(d) both ways. It bends the law: put
     ``whiten`` behind it (``logit+whiten``).
+
+    Conditioning: may grow, since tails are stretched.
 
     Args:
         low: Lower end of the interval; if not given, the data's smallest value less a twentieth of

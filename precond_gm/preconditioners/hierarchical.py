@@ -32,6 +32,9 @@ class Hierarchical(AbstractWhitening):
     and kappa are common to all labels and have the best held-out likelihood (empirical Bayes).
     Cost: that of ``whiten``.
 
+    Conditioning: 1 within labels that have many rows, between that and the pooled one for rare
+    labels.
+
     Args:
         form: ``zca`` or ``pca``.
         floor: Smallest eigenvalue, relative to the label's largest, that a direction is scaled by.

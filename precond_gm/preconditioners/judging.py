@@ -13,7 +13,7 @@ from precond_gm.numerics.rows import flatten
 from precond_gm.preconditioners.base import AbstractPreconditioner, FitReport
 from precond_gm.values import Batch
 
-__all__ = ["condition_number", "gaussian_log_density", "judge"]
+__all__ = ["condition_number", "gaussian_log_density", "judge", "judged_features"]
 
 ROWS_PER_FEATURE = 8  # below, the spread of sample eigenvalues drowns the true one
 MAX_FEATURES = 1024  # an eigendecomposition of this size takes a second
@@ -39,15 +39,20 @@ def condition_number(rows: Tensor, label: Tensor | None = None) -> tuple[float, 
     judged = [group for group in groups if group.shape[0] >= ROWS_PER_FEATURE * dim]
     if judged and dim <= MAX_FEATURES:
         return max(_condition(Moments.of(group)) for group in judged), None
-    width = min(dim, MAX_FEATURES, max(2, count // ROWS_PER_FEATURE))
+    width = judged_features(count, dim)
     picked = torch.linspace(0, dim - 1, width, device=rows.device).round().long()
     within = [Moments.of(group[:, picked]) for group in groups]
     scatter = torch.stack([part.scatter for part in within]).sum(0)
     note = (
-        f"conditioning judged on {count} rows, within labels pooled, and {width} of {dim} features"
-        f" (a lower bound)"
+        f"conditioning judged on {count} rows with the labels pooled, and on {width} of {dim} "
+        f"features: a lower bound"
     )
     return _condition(Moments(count, within[0].mean, scatter)), note
+
+
+def judged_features(count: int, dim: int) -> int:
+    """Return how many of the features so many rows can judge together."""
+    return min(dim, MAX_FEATURES, max(2, count // ROWS_PER_FEATURE))
 
 
 def judge(

@@ -33,6 +33,9 @@ class LowRank(AbstractComposite):
     and back costs the same, O(d rank). How many of the directions are believed is decided by
     held-out likelihood.
 
+    Cost: O(d r) both ways with r leading directions. Conditioning: the leading directions become
+    equal; what is left is scaled feature by feature.
+
     Args:
         rank: Directions kept, at most.
         shared: Use one map for all labels.

@@ -56,6 +56,8 @@ class Patch(_Patches):
     crosses the patches' borders stays. Each pixel keeps a mean of its own. Rows of one axis are one
     channel. Cost: O(d c p^2) both ways with c channels and p pixels a side.
 
+    Conditioning: 1 within a patch; correlation between patches stays.
+
     Args:
         size: Pixels along each side of a patch; it must divide every axis after the first.
         form: ``zca`` or ``pca``.
@@ -90,6 +92,8 @@ class Channel(_Patches):
 
     The first axis of a row is its channels: colours, or those of a latent code. It removes their
     correlation and their units, and nothing in space. Cost: O(d c) both ways with c channels.
+
+    Conditioning: that between channels becomes 1; correlation between pixels stays.
 
     Args:
         form: ``zca`` or ``pca``.

@@ -28,6 +28,9 @@ class Spectral(AbstractWhitening):
     a whitening of stationary laws only. Cost: O(d log d) both ways and for the fit; memory O(d c)
     with c channels.
 
+    Conditioning: 1 where rows are stationary, as images nearly are; correlation between frequencies
+    stays.
+
     Args:
         shared: Use one map for all labels.
         shrinkage: How a label's covariances are estimated, as in ``whiten``.

@@ -21,6 +21,8 @@ class Standardize(AbstractAffine[Variances]):
 
     It removes units, not correlation: ``z = (x - mean) / deviation``. Cost: O(d) both ways.
 
+    Conditioning: unequal units vanish; correlation stays.
+
     Args:
         shared: Use one map for all labels.
         floor: Smallest variance, relative to the largest of the label, that a feature is scaled

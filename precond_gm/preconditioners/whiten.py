@@ -20,6 +20,8 @@ class Whiten(AbstractWhitening):
     the order of falling variance). After it Sigma_t = I for every t, on the linear path and on
     the bridge, under the independent coupling. Cost: O(d^2) both ways, O(d^3) for the fit.
 
+    Conditioning: 1 within each label, up to the noise of its rows.
+
     Args:
         form: ``zca`` or ``pca``.
         shared: Use one map for all labels.

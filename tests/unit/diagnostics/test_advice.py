@@ -54,6 +54,31 @@ def test_a_candidate_that_fails_is_listed_with_its_cause() -> None:
     assert "no preconditioner is called" in str(failed[0].failure)
 
 
+def test_few_rows_leave_the_decision_to_likelihood() -> None:
+    """Rows of a law whose whitening is known, too few to show a condition number of 400 features.
+    Oracle: the likelihood, which the true scales raise by hundreds of nats.
+    """
+    generator = torch.Generator().manual_seed(0)
+    scale = torch.logspace(-2, 2, 400)
+    x = torch.randn(2040, 400, generator=generator) * scale
+    train, held = Batch(x[:2000]), Batch(x[2000:])
+    report = advise(train, held, candidates=["identity", "standardize"])
+    assert not report.is_conditioning_judged
+    assert report.recommended == "standardize"
+    assert "too few" in report.reason
+    assert [one.name for one in report.candidates] == ["standardize", "identity"]
+
+
+def test_time_bounds_what_is_trained() -> None:
+    """Oracle: a flow that may not train at all is its whitening: the same condition number."""
+    train, held = halves([10.0, 1.0], rows=2000)
+    report = advise(
+        train, held, candidates=["whiten", "whiten+zuko.nice"], num_labels=2, max_seconds=0.0
+    )
+    found = [one.condition_number for one in report.candidates]
+    assert found[1] == pytest.approx(found[0], rel=0.05)
+
+
 def test_the_command_prints_what_it_would_use() -> None:
     """Oracle: the JSON holds every candidate, and a figure is drawn."""
     arguments = ["advise", "--data", "digits", "--candidates", "identity,standardize", "--json"]
