@@ -73,10 +73,9 @@ def potentials(cost: Tensor) -> Tensor:
     """Return a dual potential of each column, approximately optimal, from a few Sinkhorn sweeps."""
     cost = cost.to(torch.float32)
     deviation = max(float(cost.std()), torch.finfo(cost.dtype).tiny)
-    row, column = cost.amin(1), torch.zeros_like(cost[0])
+    column = torch.zeros_like(cost[0])
     for temperature in TEMPERATURES:
-        found = sweep(cost, row, column, temperature * deviation, sweeps=SWEEPS)
-        row, column = found.row, found.column
+        column = sweep(cost, column, temperature * deviation, sweeps=SWEEPS).column
     return column
 
 

@@ -31,7 +31,7 @@ from torch import Tensor
 __all__ = ["Potentials", "sweep", "to_tolerance"]
 
 LOWEST_EXPONENT = -80.0  # exp of it is a normal float32; subnormal ones slow the products tenfold
-LARGEST_FACTOR = 1e30  # of a row or column between two absorptions; its inverse is a float32 too
+LARGEST_FACTOR = 1e30  # of a row or column between two absorptions; its inverse is a float32
 SWEEPS = 5  # between two absorptions, which cost about as much as five sweeps
 COOLING = 3.0  # ratio of neighbouring temperatures
 
@@ -63,32 +63,26 @@ class Potentials:
 
 def sweep(
     cost: Tensor,
-    row: Tensor,
     column: Tensor,
     epsilon: float,
     *,
     sweeps: int = SWEEPS,
     rho: float = math.inf,
 ) -> Potentials:
-    """Make a few Sinkhorn sweeps from given potentials.
+    """Make a few Sinkhorn sweeps from given potentials of the columns.
 
     Args:
         cost: Costs, data in rows.
-        row: Potential of each row; only its rough size matters.
         column: Potential of each column.
         epsilon: Temperature, in units of the cost.
         sweeps: Sweeps; the last half of one makes the rows exact.
         rho: Price of a violated marginal, in units of the cost; infinite keeps marginals.
     """
-    if math.isfinite(rho):
-        shift = rho / 2 * (torch.logsumexp(-row / rho, 0) - torch.logsumexp(-column / rho, 0))
-        row, column = row + shift, column - shift
-    kernel = (row[:, None] + column - cost).div_(epsilon)
-    top = kernel.amax(1, keepdim=True)
-    kernel = kernel.sub_(top).clamp_(min=LOWEST_EXPONENT).exp_().div_(cost.shape[0])
-    row = row - epsilon * top[:, 0]
-
-    power = -1 / (1 + epsilon / rho)
+    epsilon = max(epsilon, 1 / LARGEST_FACTOR)  # equal costs would leave no temperature at all
+    kernel = torch.sub(column / epsilon, cost, alpha=1 / epsilon)
+    top = kernel.amax(1) + math.log(cost.shape[0])
+    kernel = kernel.sub_(top[:, None]).clamp_(min=LOWEST_EXPONENT).exp_()
+    row, power = -epsilon * top, -1 / (1 + epsilon / rho)
     # What the potentials ask of a unit of mass: one, where marginals are kept.
     row_unit, column_unit = (row / -(rho + epsilon)).exp_(), (column / -(rho + epsilon)).exp_()
 
@@ -101,7 +95,10 @@ def sweep(
         v = factor(kernel.T @ u, column_unit)
         u = factor(kernel @ v, row_unit)
     mass = v * (kernel.T @ u)
-    row, column = row + epsilon * u.log(), column + epsilon * v.log()
+    row, column = row + epsilon * u.log_(), column + epsilon * v.log_()
+    if math.isfinite(rho):
+        shift = rho / 2 * (torch.logsumexp(-row / rho, 0) - torch.logsumexp(-column / rho, 0))
+        row, column = row + shift, column - shift
     asked = (column / -rho).exp()
     violation = (mass - asked).abs().sum() / (mass + asked).sum()
     return Potentials(row, column, epsilon, violation, sweeps)
@@ -124,16 +121,15 @@ def to_tolerance(
         max_sweeps: Bound on the sweeps at the final temperature.
         rho: Price of a violated marginal, in units of the cost; infinite keeps marginals.
     """
-    row, column = cost.amin(1), torch.zeros_like(cost[0])
+    column = torch.zeros_like(cost[0])
     temperature = float(cost.std()) if cost.numel() > 1 else 0.0
     while temperature > 2 * epsilon:
-        found = sweep(cost, row, column, temperature, rho=rho)
-        row, column = found.row, found.column
+        column = sweep(cost, column, temperature, rho=rho).column
         temperature /= COOLING
     made = 0
     while made < max_sweeps:
-        found = sweep(cost, row, column, epsilon, rho=rho)
-        row, column, made = found.row, found.column, made + SWEEPS
+        found = sweep(cost, column, epsilon, rho=rho)
+        column, made = found.column, made + SWEEPS
         if float(found.violation) <= tolerance:
             break
     return replace(found, sweeps=made)
