@@ -20,6 +20,7 @@ from precond_gm.diagnostics import (
     quality,
 )
 from precond_gm.flow import PreconditionedFlow
+from precond_gm.training.directions import exact_directions, map_of, underfitted
 from precond_gm.training.history import History
 from precond_gm.training.recipe import Recipe
 from precond_gm.training.results import RunResult
