@@ -242,13 +242,8 @@ def _write(out: Path, reports: dict[str, AbstractReport]) -> None:
 
 
 def _log(experiment: str, uri: str | None, reports: dict[str, AbstractReport]) -> None:
-    from precond_gm.diagnostics import StepSizeComparison, StepSizeReport
     from precond_gm.tracking import MlflowTracker
 
     with MlflowTracker(experiment, tracking_uri=uri, run_name="study") as tracker:
         for name, report in reports.items():
             tracker.log_report(report, name)
-            if isinstance(report, (StepSizeReport, StepSizeComparison)):
-                for part in _studies(report).values():
-                    for n, metrics in part.series().items():
-                        tracker.log_metrics(metrics, step=n)

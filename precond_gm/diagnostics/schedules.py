@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from precond_gm.diagnostics.ends import local_generator
 from precond_gm.diagnostics.step_size.compare import StepSizeComparison, compare_step_sizes
-from precond_gm.diagnostics.step_size.grids import make_grids, title_of
-from precond_gm.diagnostics.step_size.measure import Measured, measure
-from precond_gm.diagnostics.step_size.study import check_steps, report_of
+from precond_gm.diagnostics.step_size.study import studies
 from precond_gm.diagnostics.step_size.subject import resolve
 
 __all__ = ["schedules"]
@@ -79,32 +75,13 @@ def schedules(
         noise_level=noise_level,
         name=name,
     )
-    counts, generator = check_steps(steps), local_generator(generator)
-    families = {
-        title_of(grid): make_grids(subject, grid, counts, generator=generator) for grid in grids
-    }
-    found = measure(
+    found = studies(
         subject,
-        [times for family in families.values() for times in family],
+        grids,
+        steps,
         num_samples=num_samples,
         num_reference=num_reference,
         batch_size=batch_size,
         generator=generator,
     )
-    reports = {}
-    for index, (title, family) in enumerate(families.items()):
-        part = _part(found, slice(index * len(counts), (index + 1) * len(counts)))
-        reports[title] = report_of(subject, title, family, part, num_samples)
-    return compare_step_sizes(reports, is_paired=True)
-
-
-def _part(found: Measured, index: slice) -> Measured:
-    """Return what was measured on some of the grids."""
-    errors = {name: error.map(lambda v: v[..., index]) for name, error in found.errors.items()}
-    return replace(
-        found,
-        errors=errors,
-        last_share=found.last_share[index],
-        final=found.final[index],
-        truth=found.truth[index],
-    )
+    return compare_step_sizes(found, is_paired=True)

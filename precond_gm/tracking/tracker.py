@@ -163,9 +163,14 @@ class MlflowTracker:
         self._buffer.add({metric_name(key): value for key, value in metrics.items()}, step)
 
     def log_report(self, report: AbstractReport, name: str | None = None, step: int = 0) -> None:
-        """Log a report: its metrics, itself as JSON, and its picture."""
+        """Log a report: its metrics, itself as JSON, and its picture.
+
+        A series of the report has its own axis as MLflow's step, so that its charts show it.
+        """
         title = name or type(report).__name__
         self.log_metrics(report.as_metrics(), step)
+        for place, metrics in report.series().items():
+            self.log_metrics(metrics, place)
         self.log_text(json.dumps(report.to_dict(), indent=1), f"reports/{title}.json")
         self.log_figure(report.plot(), f"reports/{title}.png")
 

@@ -40,11 +40,15 @@ def plain(value: Any) -> Any:
 
 
 class AbstractReport(abc.ABC):
-    """Frozen result of a diagnostic: a dataclass with three views of itself."""
+    """Frozen result of a diagnostic: a dataclass with views of itself."""
 
     @abc.abstractmethod
     def as_metrics(self) -> dict[str, float]:
         """Return flat floats under names that MLflow accepts: letters, digits, ``_ - . /``."""
+
+    def series(self) -> dict[int, dict[str, float]]:
+        """Return metrics over an axis of the report's own, such as the number of sampling steps."""
+        return {}
 
     @abc.abstractmethod
     def plot(self) -> Figure:

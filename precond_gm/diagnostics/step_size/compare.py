@@ -91,6 +91,14 @@ class StepSizeComparison(AbstractReport):
                 found[f"{name}/step_size/path_kl_ratio"] = ratios[max(ratios)].value
         return {key: value for key, value in found.items() if math.isfinite(value)}
 
+    def series(self) -> dict[int, dict[str, float]]:
+        """Return the errors of every study under its name, with the number of steps as key."""
+        found: dict[int, dict[str, float]] = {}
+        for name, study in self.studies.items():
+            for n, values in study.series().items():
+                found.setdefault(n, {}).update({f"{name}/{k}": v for k, v in values.items()})
+        return dict(sorted(found.items()))
+
     def to_dict(self) -> dict[str, Any]:
         """Return the studies as JSON-ready values."""
         return {

@@ -96,7 +96,7 @@ def _density(x: Tensor, centres: Tensor, variance: float) -> _Density:
     member = torch.nn.functional.one_hot(group, GROUPS).to(x.dtype)
     rest = torch.cat((centres.new_tensor([0.0]), member.sum(0)))
     logs, neighbours = [], []
-    for part in x.split(max(1, _PAIRS_AT_ONCE // centres.shape[0])):
+    for part in torch.split(x, max(1, _PAIRS_AT_ONCE // centres.shape[0])):
         square = torch.cdist(part, centres).square() / (2 * variance)
         nearest = square.amin(1, keepdim=True)
         weight = torch.exp(nearest - square)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
@@ -59,6 +59,17 @@ class Measured:
     final: tuple[Tensor, ...] = field(repr=False)
     truth: tuple[Tensor, ...] = field(repr=False)
     label: Tensor | None = field(repr=False, default=None)
+
+    def part(self, start: int, count: int) -> Measured:
+        """Return what was measured on some of the grids, ``count`` of them from ``start`` on."""
+        index = slice(start, start + count)
+        return replace(
+            self,
+            errors={name: e.map(lambda v: v[..., index]) for name, e in self.errors.items()},
+            last_share=self.last_share[index],
+            final=self.final[index],
+            truth=self.truth[index],
+        )
 
 
 def measure(

@@ -124,14 +124,12 @@ class StepSizeReport(AbstractReport):
         return recommend(self.grid, self.steps, self.replicates, self.floors, wanted)
 
     def series(self) -> dict[int, dict[str, float]]:
-        """Return the errors with the number of steps as key, for charts over the step axis."""
+        """Return the errors with the number of sampling steps as key."""
         found: dict[int, dict[str, float]] = {}
         for i, n in enumerate(self.steps):
             values = {name: float(value[i]) for name, value in self.quantities.items()}
             values |= {f"{k}_error": float(v[i]) for k, v in self.standard_errors.items()}
-            found[n] = {
-                f"step_size/{self.grid}/{name}": v for name, v in values.items() if math.isfinite(v)
-            }
+            found[n] = {f"step_size/{name}": v for name, v in values.items() if math.isfinite(v)}
         return found
 
     def as_metrics(self) -> dict[str, float]:

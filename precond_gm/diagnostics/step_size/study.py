@@ -17,7 +17,7 @@ from precond_gm.diagnostics.step_size.report import THEORY_SLOPES, StepSizeRepor
 from precond_gm.diagnostics.step_size.subject import Subject, resolve
 from precond_gm.errors import InvalidInputError
 
-__all__ = ["check_steps", "report_of", "step_size"]
+__all__ = ["step_size", "studies"]
 
 _LARGE_SHARE = 0.25  # of the last of many steps; an even share is one over the steps
 _QUADRATURE = 4097  # times of the trapezoidal rule for int G dt
@@ -97,18 +97,46 @@ def step_size(
         noise_level=noise_level,
         name=name,
     )
-    counts = check_steps(steps)
-    generator = local_generator(generator)
-    grids = make_grids(subject, grid, counts, generator=generator)
+    (report,) = studies(
+        subject,
+        (grid,),
+        steps,
+        num_samples=num_samples,
+        num_reference=num_reference,
+        batch_size=batch_size,
+        generator=generator,
+    ).values()
+    return report
+
+
+def studies(
+    subject: Subject,
+    grids: Sequence[Any],
+    steps: Sequence[int],
+    *,
+    num_samples: int,
+    num_reference: int | None = None,
+    batch_size: int | None = None,
+    generator: torch.Generator | None = None,
+) -> dict[str, StepSizeReport]:
+    """Run every number of steps of every grid on the same noise; one report per grid, by name."""
+    counts, generator = check_steps(steps), local_generator(generator)
+    families = {
+        title_of(grid): make_grids(subject, grid, counts, generator=generator) for grid in grids
+    }
     found = measure(
         subject,
-        grids,
+        [times for family in families.values() for times in family],
         num_samples=num_samples,
         num_reference=num_reference,
         batch_size=batch_size,
         generator=generator,
     )
-    return report_of(subject, title_of(grid), grids, found, num_samples)
+    starts = range(0, len(counts) * len(families), len(counts))
+    return {
+        title: report_of(subject, title, family, found.part(start, len(counts)), num_samples)
+        for start, (title, family) in zip(starts, families.items(), strict=True)
+    }
 
 
 def check_steps(steps: Sequence[int]) -> tuple[int, ...]:

@@ -193,6 +193,7 @@ def test_comparison(report: StepSizeReport) -> None:
     both = compare_step_sizes({"a": report, "b": report}, is_paired=True)
     assert all(e.value == e.low == e.high == 1 for e in both.ratio("b").values())
     assert both.recommend(path_kl=0.1)[0] == "a"
+    assert both.series()[8]["b/step_size/w2"] == report.series()[8]["step_size/w2"]
     assert json.dumps(both.to_dict())
     assert both.plot().axes
     with pytest.raises(InvalidInputError, match="two studies"):

@@ -13,6 +13,8 @@ from typing import Any
 import pytest
 import torch
 
+from precond_gm.closed_form import GaussianBridge
+from precond_gm.diagnostics import step_size
 from precond_gm.errors import TrackingError
 from precond_gm.preconditioners.base import FitReport
 from precond_gm.tracking import MlflowTracker
@@ -48,6 +50,19 @@ def test_parameters_metrics_and_artifacts_arrive(uri: str) -> None:
     assert run.data.metrics["fit/condition_after"] == 1.5
     names = {f.path for f in tracker.client.list_artifacts(tracker.run_id, "reports")}
     assert names == {"reports/FitReport.json", "reports/FitReport.png"}
+
+
+def test_series_have_their_own_axis(uri: str) -> None:
+    """Errors of a study stand at their numbers of sampling steps. Oracle: MLflow's own client."""
+    unit = GaussianBridge(0.0, 1.0, 0.0, 1.0)
+    report = step_size(unit, steps=(4, 8), num_samples=64)
+    with MlflowTracker("shared", tracking_uri=uri) as tracker:
+        tracker.log_report(report, "study", step=3)
+    history = tracker.client.get_metric_history(tracker.run_id, "step_size/path_kl")
+    assert report.path_kl is not None
+    assert [(m.step, m.value) for m in history] == list(
+        zip((4, 8), report.path_kl.tolist(), strict=True)
+    )
 
 
 def test_children_and_resumed_runs(uri: str) -> None:
