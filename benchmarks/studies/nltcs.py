@@ -4,7 +4,7 @@ The figure of merit is the cross-entropy of the test split under the law of the 
 row, and the KL divergence to the test split's histogram. Beside it stand independent bits and the
 training split's own histogram, judged in the same way.
 
-Run: python benchmarks/studies/nltcs.py --data FOLDER --steps 4000 --seeds 3 --out FOLDER
+Run: python benchmarks/studies/nltcs.py --data FOLDER --steps 3000 --seeds 3 --out FOLDER
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ def draw(table: Table, out: Path) -> None:
 
 def main() -> None:
     """Run what is missing, print the summary, draw the figure."""
-    chosen = options(__doc__, steps=4000, seeds=3, data="binary-nltcs")
+    chosen = options(__doc__, steps=3000, seeds=3, data="binary-nltcs")
     warnings.simplefilter("ignore", ObjectiveWarning)
     table = Table("nltcs", chosen.steps)
     data, test = read(chosen.data, "train"), read(chosen.data, "test")

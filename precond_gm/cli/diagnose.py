@@ -10,6 +10,7 @@ import click
 
 from precond_gm.cli.couplings import diagnose_couplings
 from precond_gm.cli.inputs import read_data, variant_parts
+from precond_gm.cli.objectives import diagnose_objectives, objective_options
 from precond_gm.cli.options import as_json, data_options, emit
 
 if TYPE_CHECKING:
@@ -26,15 +27,15 @@ __all__ = ["diagnose"]
 @click.option(
     "--couplings", default=None, metavar="A,B", help="Compare couplings on one batch instead."
 )
-@click.option(
-    "--batch-size", type=int, default=256, show_default=True, help="Rows that are coupled."
-)
+@click.option("--batch-size", type=int, default=256, show_default=True, help="Rows of a batch.")
+@objective_options
 @click.option(
     "--run",
     "runs",
     multiple=True,
     metavar="RUN",
-    help="With --couplings: a trained run whose paths' curvature is stated too.",
+    help="With --couplings: a trained run whose paths' curvature is stated too. With --objectives: "
+    "the trained run that is measured, instead of a fresh network.",
 )
 @click.option(
     "--times", type=int, default=101, show_default=True, help="Number of times in [0, 1]."
@@ -49,6 +50,10 @@ def diagnose(
     variants: str,
     couplings: str | None,
     batch_size: int,
+    objectives: str | None,
+    exchange: bool,
+    train_steps: int,
+    batches: int,
     runs: tuple[str, ...],
     times: int,
     image: Path | None,
@@ -59,11 +64,16 @@ def diagnose(
     A variant is preconditioner[/coupling[/path]]. Maps that have to be fitted are fitted on half
     of the training rows and judged on the other half.
 
+    An objective is a preset (aligned, jit, edm, min-snr, epsilon, rectified-logit-normal,
+    even-times) or prediction/loss_space/divergence/weight/time_law/clamp, where places may be left
+    out. It is measured with the parts of the first variant.
+
     \b
     Example:
       precond-gm diagnose --data digits
       precond-gm diagnose --data mine.npz --variants identity,whiten/ot,whiten/ot/brownian-bridge
       precond-gm diagnose --data digits --couplings independent,ot,pot.sinkhorn
+      precond-gm diagnose --data digits --objectives velocity,x1////beta:a=2,b=1,jit --exchange
     """
     from precond_gm.diagnostics import conditioning
     from precond_gm.plotting.comparison import plot_condition
@@ -79,6 +89,20 @@ def diagnose(
             split_variants(couplings),
             batch_size=batch_size,
             runs=runs,
+            image=image,
+            as_json=as_json,
+        )
+        return
+    if objectives is not None:
+        diagnose_objectives(
+            prepared,
+            split_variants(objectives),
+            variant=split_variants(variants)[0],
+            runs=runs,
+            exchange=exchange,
+            train_steps=train_steps,
+            batch_size=batch_size,
+            batches=batches,
             image=image,
             as_json=as_json,
         )

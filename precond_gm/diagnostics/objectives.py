@@ -8,6 +8,7 @@ objectives with different weights and time laws can be compared. Two objectives 
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import warnings
 from collections.abc import Mapping, Sequence
@@ -17,9 +18,12 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from precond_gm.errors import InvalidInputError, ObjectiveWarning
+from precond_gm.diagnostics.gradient_noise import gradient_noise
+from precond_gm.errors import IncompatiblePartsError, InvalidInputError, ObjectiveWarning
 from precond_gm.flow import PreconditionedFlow
-from precond_gm.objectives import Objective, compose, settings_of
+from precond_gm.objectives import Objective, as_time_law, as_weight, compose, settings_of
+from precond_gm.objectives.time_laws import Uniform
+from precond_gm.objectives.weights import Constant
 from precond_gm.values import AbstractReport
 
 if TYPE_CHECKING:
@@ -75,6 +79,7 @@ def objectives(
     label: Tensor | None = None,
     *,
     objectives: Sequence[str] | Mapping[str, Objective | Mapping[str, Any]],
+    exchange: bool = False,
     steps: int = 0,
     learning_rate: float = 1e-3,
     batch_size: int = 256,
@@ -92,6 +97,9 @@ def objectives(
         x: Data rows.
         label: Their labels.
         objectives: Texts (see ``settings_of``), or a name for each objective or its settings.
+        exchange: Whether each is measured at the same weights with its emphasis ``w(t) p(t)`` moved
+            into the weight (uniform times) and into the time law (constant weight) as well: the
+            expected gradient is the same, its noise is not.
         steps: Adam steps of each copy before the measurement.
         learning_rate: Of these steps.
         batch_size: Rows of a batch.
@@ -110,23 +118,28 @@ def objectives(
         >>> report.relative_noise.shape
         torch.Size([2])
     """
-    named = _named(flow, objectives)
+    items = objectives if isinstance(objectives, Mapping) else {text: text for text in objectives}
+    named = {name: _composed(flow, item) for name, item in items.items()}
     if batches < 8 or not named:
         raise InvalidInputError(
             f"a comparison takes one objective or more and 8 batches or more; got {len(named)} "
             f"and {batches}."
         )
-    z1 = flow.precondition(x, label)
-    found = []
-    for objective in named.values():
+    loader = _Batches(flow.precondition(x, label), label, batch_size, generator)
+    found = {}
+    for name, objective in named.items():
         one = copy.deepcopy(flow)
         one.objective = copy.deepcopy(objective)
-        loader = _Batches(z1, label, batch_size, generator)
         _train(one, loader, steps, learning_rate)
-        found.append(_gradient_noise(one, loader, batches))
-    loss, norm, noise, low, high = (torch.stack(column) for column in zip(*found, strict=True))
+        found[name] = gradient_noise(one, loader.loss, batches)
+        for how, same in (_exchanged(flow, one.objective) if exchange else {}).items():
+            one.objective = same
+            found[f"{name} [{how}]"] = gradient_noise(one, loader.loss, batches)
     return ObjectivesReport(
-        tuple(named), loss, norm, noise, low, high, batch_size=batch_size, batches=batches
+        tuple(found),
+        *(torch.stack(column) for column in zip(*found.values(), strict=True)),
+        batch_size=batch_size,
+        batches=batches,
     )
 
 
@@ -148,21 +161,30 @@ class _Batches:
         return flow.loss(self.z1[rows], label, preconditioned=True, generator=g).total
 
 
-def _named(flow: PreconditionedFlow, given: Any) -> dict[str, Objective]:
+def _composed(flow: PreconditionedFlow, item: Any) -> Objective:
     """Compose what is not composed; what it warns of is known to who compares."""
-    items = given.items() if isinstance(given, Mapping) else [(text, text) for text in given]
-    named = {}
+    if isinstance(item, Objective):
+        return item
+    settings = settings_of(item) if isinstance(item, str) else dict(item)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ObjectiveWarning)
-        for name, item in items:
-            if isinstance(item, Objective):
-                named[name] = item
-                continue
-            settings = settings_of(item) if isinstance(item, str) else dict(item)
-            named[name] = compose(
-                flow.path, **settings, gaussian_source=flow.coupling.is_independent
-            )
-    return named
+        return compose(flow.path, **settings, gaussian_source=flow.coupling.is_independent)
+
+
+def _exchanged(flow: PreconditionedFlow, objective: Objective) -> dict[str, Objective]:
+    """Return the same objective with its emphasis in the weight alone, and in the law alone.
+
+    What is so already is left out, and so is what cannot be: a learned weight, or an emphasis with
+    an infinite integral, which no law has.
+    """
+    found = {}
+    if not isinstance(objective.time_law, Uniform):
+        with contextlib.suppress(IncompatiblePartsError):
+            found["as weight"] = as_weight(objective)
+    if not isinstance(objective.weight, Constant):
+        with contextlib.suppress(IncompatiblePartsError):
+            found["as time law"] = as_time_law(objective, flow.path)
+    return found
 
 
 def _train(flow: PreconditionedFlow, loader: _Batches, steps: int, learning_rate: float) -> None:
@@ -172,46 +194,6 @@ def _train(flow: PreconditionedFlow, loader: _Batches, steps: int, learning_rate
         optimiser.zero_grad()
         loader.loss(flow).backward()  # type: ignore[no-untyped-call]
         optimiser.step()
-
-
-def _gradient_noise(
-    flow: PreconditionedFlow, loader: _Batches, batches: int
-) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-    """Return loss, norm of the mean gradient, relative noise and its jackknife interval."""
-    parameters = [p for p in flow.field.parameters() if p.requires_grad]
-    losses, gradients = [], []
-    for _ in range(batches):
-        total = loader.loss(flow)
-        parts = torch.autograd.grad(total, parameters, materialize_grads=True)
-        gradients.append(torch.cat([part.flatten() for part in parts]).double())
-        losses.append(total.detach().double())
-    stack = torch.stack(gradients)
-    inner = stack @ stack.T
-    every = torch.ones(batches, dtype=torch.bool)
-    square, noise = _moments(inner, every)
-    left_out = []
-    for k in range(batches):
-        rest = every.clone()
-        rest[k] = False
-        signal, spread = _moments(inner, rest)
-        left_out.append((spread / signal).log())
-    jackknife = torch.stack(left_out)
-    error = ((batches - 1) * jackknife.var(correction=0)).sqrt()
-    ratio = noise / square
-    width = (1.96 * error).exp()
-    return torch.stack(losses).mean(), square.sqrt(), ratio, ratio / width, ratio * width
-
-
-def _moments(inner: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the unbiased square of the mean gradient, and the trace of a batch's covariance.
-
-    From inner products alone: the mean over different pairs is ``||E g||^2`` without bias.
-    """
-    part = inner[rows][:, rows]
-    n = part.shape[0]
-    own = part.diagonal().mean()
-    square = (part.sum() - part.diagonal().sum()) / (n * (n - 1))
-    return square.clamp(min=1e-12 * own), own - square
 
 
 def _metric_name(name: str) -> str:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import difflib
 import inspect
 from typing import Any
 
-from precond_gm.errors import InvalidInputError
+from precond_gm.errors import InvalidInputError, UnknownNameError
 from precond_gm.objectives import divergences, time_laws, weights
 from precond_gm.objectives.checks import check_objective
 from precond_gm.objectives.implied import PathLike, implied_weight
@@ -19,16 +20,18 @@ def kind_of(kind: TargetKind | str) -> TargetKind:
     """Read a kind from its name.
 
     Raises:
-        InvalidInputError: No such kind.
+        UnknownNameError: No such kind.
     """
     if isinstance(kind, TargetKind):
         return kind
     try:
         return TargetKind(kind)
     except ValueError:
-        names = ", ".join(k.value for k in TargetKind)
-        raise InvalidInputError(
-            f"no prediction or loss space is called {kind!r}. Names: {names}."
+        names = [k.value for k in TargetKind]
+        near = difflib.get_close_matches(str(kind), names, n=2)
+        hint = f"Did you mean {' or '.join(map(repr, near))}? " if near else ""
+        raise UnknownNameError(
+            f"no prediction or loss space is called {kind!r}. {hint}Names: {', '.join(names)}."
         ) from None
 
 

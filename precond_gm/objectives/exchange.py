@@ -63,11 +63,7 @@ def with_time_law(objective: Objective, law: AbstractTimeLaw) -> Objective:
         >>> same.time_law
         Shifted(sampling='iid', shift=3.0)
     """
-    if type(objective.weight).penalty is not AbstractWeight.penalty:
-        raise IncompatiblePartsError(
-            f"{objective.weight!r} adds a penalty to the loss, which a change of time law would "
-            f"weight differently. Compose the objective with the other law instead."
-        )
+    _check_no_penalty(objective.weight)
     return Objective(
         objective.prediction,
         objective.loss_space,
@@ -81,15 +77,17 @@ def with_time_law(objective: Objective, law: AbstractTimeLaw) -> Objective:
 
 def as_weight(objective: Objective) -> Objective:
     """Return the same objective with uniform times: the whole emphasis is in the weight."""
-    return with_time_law(objective, Uniform())
+    return with_time_law(objective, Uniform(sampling=objective.time_law.sampling))
 
 
 def as_time_law(objective: Objective, path: PathLike) -> Objective:
     """Return the same objective with a constant weight: the whole emphasis is in the time law.
 
     Raises:
-        IncompatiblePartsError: ``w(t) p(t)`` is not integrable, so no law has it as density.
+        IncompatiblePartsError: ``w(t) p(t)`` is not integrable, so no law has it as density; or a
+            weight with a penalty.
     """
+    _check_no_penalty(objective.weight)
 
     def log_emphasis(t: Tensor) -> Tensor:
         weight = objective.weight(t, path.coefficients(t)).detach()
@@ -110,3 +108,11 @@ def as_time_law(objective: Objective, path: PathLike) -> Objective:
         gaussian_source=objective.gaussian_source,
         clamp=objective.clamp,
     )
+
+
+def _check_no_penalty(weight: AbstractWeight) -> None:
+    if type(weight).penalty is not AbstractWeight.penalty:
+        raise IncompatiblePartsError(
+            f"{weight!r} adds a penalty to the loss, which a change of time law would weight "
+            f"differently. Compose the objective with the other law instead."
+        )

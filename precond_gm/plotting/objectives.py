@@ -25,6 +25,8 @@ def plot_objectives(*, names: Sequence[str], noise: Tensor, low: Tensor, high: T
         low: Lower ends of the intervals.
         high: Upper ends.
     """
+    from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
+
     order = np.argsort(-array(noise))
     figure, axes = new_figure(1, 1, size=(7.0, 1.2 + 0.45 * len(names)))
     ax, places = axes[0, 0], np.arange(len(names))
@@ -40,5 +42,8 @@ def plot_objectives(*, names: Sequence[str], noise: Tensor, low: Tensor, high: T
     ax.set_yticks(places, [names[i] for i in order], fontsize=8)
     ax.set_ylim(-0.6, len(names) - 0.4)
     ax.set_xscale("log")
+    ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    ax.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    ax.xaxis.set_minor_formatter(NullFormatter())
     finish(ax, "Gradient noise, relative to the signal", "tr Cov(g) / |E g|^2 of a batch", "")
     return figure

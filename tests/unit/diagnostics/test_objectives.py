@@ -8,7 +8,8 @@ import pytest
 import torch
 
 import precond_gm as pg
-from precond_gm.diagnostics.objectives import _moments, objectives
+from precond_gm.diagnostics.gradient_noise import moments
+from precond_gm.diagnostics.objectives import objectives
 from precond_gm.errors import InvalidInputError
 from precond_gm.objectives import compose, with_time_law
 from precond_gm.objectives.time_laws import Uniform
@@ -26,7 +27,7 @@ def rows() -> torch.Tensor:
 def test_moments_from_inner_products() -> None:
     """Oracle: trace of torch.cov, and ||mean||^2 minus its share of noise. Tolerance: rounding."""
     g = 1 + torch.randn(20, 7, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
-    square, noise = _moments(g @ g.T, torch.ones(20, dtype=torch.bool))
+    square, noise = moments(g @ g.T, torch.ones(20, dtype=torch.bool))
     trace = torch.cov(g.T).diagonal().sum()
     torch.testing.assert_close(noise, trace)
     torch.testing.assert_close(square, g.mean(0).square().sum() - trace / 20)
@@ -90,4 +91,25 @@ def test_too_few_batches_are_refused() -> None:
     with pytest.raises(InvalidInputError, match="8 batches or more"):
         objectives(small_flow(), rows(), objectives=["velocity"], batches=2)
     with pytest.raises(InvalidInputError, match="an objective is"):
-        objectives(small_flow(), rows(), objectives=["a/b/c/d/e/f"])
+        objectives(small_flow(), rows(), objectives=["a/b/c/d/e/f/g"])
+
+
+def test_exchange_adds_the_twins_that_exist() -> None:
+    """Oracle: a flat objective has none; an emphasis that no law has, and one that is learned."""
+    report = objectives(
+        small_flow(),
+        rows(),
+        objectives=["velocity", "x1///snr", "x1///min-snr", "////beta", "x1///learned/beta"],
+        exchange=True,
+        batch_size=16,
+        batches=8,
+    )
+    assert report.names == (
+        "velocity",
+        "x1///snr",
+        "x1///min-snr",
+        "x1///min-snr [as time law]",
+        "////beta",
+        "////beta [as weight]",
+        "x1///learned/beta",
+    )

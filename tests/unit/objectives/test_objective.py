@@ -8,7 +8,12 @@ import warnings
 import pytest
 import torch
 
-from precond_gm.errors import IncompatiblePartsError, InvalidInputError, SingularCellWarning
+from precond_gm.errors import (
+    IncompatiblePartsError,
+    InvalidInputError,
+    SingularCellWarning,
+    UnknownNameError,
+)
 from precond_gm.objectives import Objective, compose
 from precond_gm.paths import BrownianBridge, LinearPath
 from precond_gm.values import Pairing, TargetKind
@@ -94,8 +99,8 @@ def test_what_the_path_lacks_is_refused() -> None:
         compose(LinearPath(), prediction="drift")
     with pytest.raises(IncompatiblePartsError, match="does not follow"):
         compose(BrownianBridge(), prediction="x0", loss_space="drift")
-    with pytest.raises(InvalidInputError, match="Names: velocity"):
-        compose(LinearPath(), prediction="v")
+    with pytest.raises(UnknownNameError, match="Did you mean 'velocity'"):
+        compose(LinearPath(), prediction="velocty")
 
 
 def test_wrong_target_and_wrong_shape_are_refused() -> None:
