@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import difflib
+import struct
+import zlib
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from zipfile import BadZipFile
 
 from precond_gm.data.arrays import read_npy, read_npz
 from precond_gm.data.bundled import BUNDLED, read_bundled
@@ -19,6 +22,7 @@ from precond_gm.errors import DataError, PrecondError
 
 __all__ = ["read"]
 
+_UNREADABLE = (OSError, ValueError, EOFError, KeyError, BadZipFile, zlib.error, struct.error)
 _FILES: dict[str, Callable[[Path, ReadOptions], RawData]] = {
     ".npz": read_npz,
     ".npy": read_npy,
@@ -56,7 +60,7 @@ def read(source: str | Path, options: ReadOptions | None = None) -> RawData:
         return _read_path(path, options)
     except PrecondError:
         raise
-    except (OSError, ValueError, EOFError, KeyError) as error:
+    except _UNREADABLE as error:
         raise DataError(
             f"{path} cannot be read: {type(error).__name__}: {error}. Check that the file is "
             f"complete, is what its ending says, and may be read."

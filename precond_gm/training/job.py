@@ -102,11 +102,12 @@ class Job:
 
     def __enter__(self) -> Job:
         """Start the parent run and write the recipe down."""
+        if self.tracker is not None:
+            self.tracker.__enter__()  # first: a store that does not answer leaves nothing behind
         if self.engine.is_main_process:
             _tidy(self.folder)
             save_recipe(self.recipe, self.folder / RECIPE)
         if self.tracker is not None:
-            self.tracker.__enter__()
             self._remember("parent", self.tracker.run_id)
             self.tracker.log_params(self.recipe.to_params())
             self.tracker.log_file(self.folder / RECIPE)
