@@ -4,7 +4,7 @@ Pixels are drawn once, white with probability value / 255. The held-out error is
 predicted posterior mean, judged by one common measure (MSE) at every t; samples are judged by
 moments of bits and by a picture.
 
-Run: python benchmarks/studies/mnist_bits.py --data FOLDER --steps 1500 --seeds 3 --out FOLDER
+Run: python benchmarks/studies/mnist_bits.py --data FOLDER --steps 1500 --seeds 2 --out FOLDER
 """
 
 from __future__ import annotations
@@ -91,7 +91,7 @@ def draw(pictures: dict[str, Tensor], out: Path) -> None:
 
 def main() -> None:
     """Run what is missing, print the summary, draw the samples of the last seed."""
-    chosen = options(__doc__, steps=1500, seeds=3, data="mnist")
+    chosen = options(__doc__, steps=1500, seeds=2, data="mnist")
     warnings.simplefilter("ignore", ObjectiveWarning)
     table = Table("mnist_bits", chosen.steps)
     data, test = read(chosen.data, "train", 0), read(chosen.data, "t10k", 1)

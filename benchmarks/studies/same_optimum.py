@@ -5,7 +5,7 @@ budget of training steps is spent with a rate that decays to zero, so that what 
 noise of the last steps; then the budget is quadrupled. If the optimum is one, both excess errors
 fall to zero, and so does the distance of the two networks from each other.
 
-Run: python benchmarks/studies/same_optimum.py --steps 12000 --seeds 4 --out FOLDER
+Run: python benchmarks/studies/same_optimum.py --steps 8000 --seeds 4 --out FOLDER
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ def draw(table: Table, out: Path) -> None:
 
 def main() -> None:
     """Run what is missing, print excess, distance and difference by budget, draw the figure."""
-    chosen = options(__doc__, steps=12_000, seeds=4)
+    chosen = options(__doc__, steps=8000, seeds=4)
     budgets = [chosen.steps // 16, chosen.steps // 4, chosen.steps]
     table, law = Table("same_optimum", chosen.steps), mixture()
     judge = Judge(law)

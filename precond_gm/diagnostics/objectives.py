@@ -135,11 +135,11 @@ def objectives(
         for how, same in (_exchanged(flow, one.objective) if exchange else {}).items():
             one.objective = same
             found[f"{name} [{how}]"] = gradient_noise(one, loader.loss, batches)
+    loss, norm, noise, low, high = (
+        torch.stack(column) for column in zip(*found.values(), strict=True)
+    )
     return ObjectivesReport(
-        tuple(found),
-        *(torch.stack(column) for column in zip(*found.values(), strict=True)),
-        batch_size=batch_size,
-        batches=batches,
+        tuple(found), loss, norm, noise, low, high, batch_size=batch_size, batches=batches
     )
 
 
