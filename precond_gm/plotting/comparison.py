@@ -70,7 +70,8 @@ def plot_recovery(recovery: Mapping[str, Sequence[Mapping[str, Sequence[float]]]
     """Draw generated over real variance in every direction of the data's covariance.
 
     Args:
-        recovery: ``eigenvalue``, ``ratio``, ``lower`` and ``upper`` of every seed, by variant.
+        recovery: ``eigenvalue``, ``ratio``, ``lower`` and ``upper`` of every seed, by variant;
+            where it is known, ``exact_ratio`` at ``exact_eigenvalue``.
     """
     figure, axes = new_figure(1, len(recovery), (3.6 * len(recovery), 3.1))
     bounds = [1.0]
@@ -84,6 +85,11 @@ def plot_recovery(recovery: Mapping[str, Sequence[Mapping[str, Sequence[float]]]
                 value, ratio, reach, fmt="o", ms=2.6, lw=0.6, alpha=0.7, color=colour(index)
             )
             bounds += [float(np.nanmin(ratio)), float(np.nanmax(ratio))]
+        if "exact_ratio" in seeds[0]:
+            at, exact = _floats(seeds[0]["exact_eigenvalue"]), _floats(seeds[0]["exact_ratio"])
+            ax.plot(at, exact, ":", lw=1.4, color=INK, label="exact field, same steps")
+            bounds += [float(np.nanmin(exact)), float(np.nanmax(exact))]
+            ax.legend(fontsize=8, frameon=False)
         finish(ax, name, "variance of the direction in the data", "")
     axes[0, 0].set_ylabel("generated / real variance", fontsize=9, color=INK)
     for ax in axes.flat:

@@ -2,12 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import io
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
-
 from precond_gm.plotting.comparison import (
     plot_condition,
     plot_recovery,
@@ -17,30 +11,12 @@ from precond_gm.plotting.comparison import (
 from precond_gm.plotting.features import plot_features
 from precond_gm.plotting.samples import plot_rows
 from precond_gm.plotting.training import plot_losses
+from precond_gm.report.directions import direction_pictures
+from precond_gm.report.picture import Picture
 from precond_gm.report.tables import Table
 from precond_gm.training.results import Comparison
 
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
-__all__ = ["Picture", "embed", "pictures_of"]
-
-
-@dataclass(frozen=True)
-class Picture:
-    """A figure in the page.
-
-    Attributes:
-        name: File name without ending, for the copy among the artifacts.
-        title: Heading.
-        text: What is to be seen, and how to read it.
-        draw: Makes the figure.
-    """
-
-    name: str
-    title: str
-    text: str
-    draw: Callable[[], Figure]
+__all__ = ["pictures_of"]
 
 
 def pictures_of(comparison: Comparison, table: Table) -> list[Picture]:
@@ -63,9 +39,12 @@ def pictures_of(comparison: Comparison, table: Table) -> list[Picture]:
             "Variance recovered, direction by direction",
             "Each point is an eigen-direction of the real data. Below the line the model makes "
             "too little variance there, above it too much. Bars are intervals within a run; all "
-            "seeds are drawn.",
+            "seeds are drawn. The dotted curve is what the same solver steps would make of a "
+            "Gaussian with the exact field: where points lie on it, the solver is the cause and "
+            "not the training.",
             lambda: plot_recovery({n: [r.recovery for r in comparison.of(n)] for n in names}),
         ),
+        *direction_pictures(comparison, names),
         Picture(
             "samples",
             "Samples beside real rows",
@@ -123,18 +102,6 @@ def pictures_of(comparison: Comparison, table: Table) -> list[Picture]:
             ),
         )
     return found
-
-
-def embed(figure: Figure, *, sharp: bool = True) -> str:
-    """Return a data address: SVG for lines, PNG for pictures of many pixels."""
-    buffer = io.BytesIO()
-    if sharp:
-        figure.savefig(buffer, format="svg", metadata={"Date": None})
-        kind = "svg+xml"
-    else:
-        figure.savefig(buffer, format="png", dpi=170)
-        kind = "png"
-    return f"data:image/{kind};base64,{base64.b64encode(buffer.getvalue()).decode()}"
 
 
 def _distances(
