@@ -12,6 +12,7 @@ from precond_gm.diagnostics.coupling import (
     path_curvature,
 )
 from precond_gm.diagnostics.early_stopping import EarlyStoppingReport, early_stopping
+from precond_gm.diagnostics.effect import EffectReport, effect
 from precond_gm.diagnostics.excess import ExcessRiskReport, excess_risk
 from precond_gm.diagnostics.objectives import ObjectivesReport, objectives
 from precond_gm.diagnostics.observer import Observer, ObserverReport, StagnationWarning
@@ -35,6 +36,7 @@ __all__ = [
     "ConditioningReport",
     "CouplingReport",
     "EarlyStoppingReport",
+    "EffectReport",
     "ExcessRiskReport",
     "Metric",
     "ObjectivesReport",
@@ -57,6 +59,7 @@ __all__ = [
     "coupling",
     "early_stopping",
     "exact_recovery",
+    "effect",
     "excess_risk",
     "objectives",
     "path_curvature",

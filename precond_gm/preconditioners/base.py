@@ -38,7 +38,8 @@ class FitReport(AbstractReport):
         condition_before: Largest held-out condition number over labels, of x.
         condition_after: The same of z.
         round_trip_error: Largest ``|T^-1(T(x)) - x|`` relative to the largest ``|x|``.
-        notes: What the user should know: shrinkage chosen, floors hit, rows outside a box.
+        rows_outside: Held-out rows beyond the box on which a flow acts; 0 where there is none.
+        notes: What the user should know: shrinkage chosen, floors hit.
     """
 
     name: str
@@ -49,6 +50,7 @@ class FitReport(AbstractReport):
     condition_before: float
     condition_after: float
     round_trip_error: float
+    rows_outside: int = 0
     notes: tuple[str, ...] = ()
 
     def as_metrics(self) -> dict[str, float]:
@@ -60,6 +62,7 @@ class FitReport(AbstractReport):
             "fit/condition_before": self.condition_before,
             "fit/condition_after": self.condition_after,
             "fit/round_trip_error": self.round_trip_error,
+            "fit/rows_outside": float(self.rows_outside),
         }
         return {name: value for name, value in numbers.items() if math.isfinite(value)}
 

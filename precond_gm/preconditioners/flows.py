@@ -138,7 +138,8 @@ class AbstractFlow(AbstractPreconditioner):
             generator=generator,
         )
         self.requires_grad_(False).eval()
-        notes = (*self._went(went), *self._outside(held), *scaled.notes)
+        outside = self._outside(held)
+        notes = (*self._went(went), *self._said(outside, held), *scaled.notes)
         report = judge(
             self,
             held,
@@ -147,7 +148,8 @@ class AbstractFlow(AbstractPreconditioner):
             steps=went.steps,
             notes=tuple(note for note in notes if "conditioning" not in note),
         )
-        return dataclasses.replace(report, seconds=time.perf_counter() - started)
+        seconds = time.perf_counter() - started
+        return dataclasses.replace(report, seconds=seconds, rows_outside=outside)
 
     @full_precision
     def forward(self, x: Tensor, label: Tensor | None = None) -> Transformed:
@@ -204,13 +206,13 @@ class AbstractFlow(AbstractPreconditioner):
             return (f"stopped at step {went.steps}: {self.max_seconds:g} s had passed", kept)
         return (kept,)
 
-    def _outside(self, rows: Batch) -> tuple[str, ...]:
-        if math.isinf(self.box):
-            return ()
-        beyond = (self._scaled(rows).x.flatten(1).abs() > self.box).any(1).sum()
-        if not int(beyond):
+    def _outside(self, rows: Batch) -> int:
+        return int((self._scaled(rows).x.flatten(1).abs() > self.box).any(1).sum())
+
+    def _said(self, outside: int, rows: Batch) -> tuple[str, ...]:
+        if not outside:
             return ()
         return (
-            f"{int(beyond)} of {rows.x.shape[0]} held-out rows reach beyond the box of "
+            f"{outside} of {rows.x.shape[0]} held-out rows reach beyond the box of "
             f"{self.box:g} deviations, where the flow is a straight line",
         )

@@ -66,7 +66,11 @@ def test_every_command_has_an_example(name: str) -> None:
         (["train", "--resume", "name=never"], 2, "no job 'never'"),
         (["train", "--data", "digit"], 3, "Did you mean 'digits'"),
         (["diagnose", "--data", "missing.csv"], 3, "no file or folder 'missing.csv'"),
-        (["fit", "whiten:florr=1", "--data", "iris"], 2, "has no option 'florr'"),
+        (
+            ["fit", "--preconditioner", "whiten:florr=1", "--data", "iris"],
+            2,
+            "has no option 'florr'",
+        ),
         (["list", "couplin"], 2, "Did you mean 'coupling'"),
         (["sample", "missing.pt"], 3, "there is no checkpoint"),
         (["nonsense"], 2, "No such command"),
@@ -117,7 +121,7 @@ def test_warnings_are_lines_on_stderr(tmp_path: Path, monkeypatch: pytest.Monkey
     x = np.random.default_rng(0).integers(0, 5, (60, 3))
     x[:, 1] = 2
     np.savez("x.npz", x=x)
-    result = call("fit", "standardize", "--data", "x.npz", "--json")
+    result = call("fit", "--preconditioner", "standardize", "--data", "x.npz", "--json")
     assert result.exit_code == 0, result.output
     assert json.loads(result.stdout)["num_rows"] > 0
     raw = call("train", "--data", "x.npz", "--no-tracking", "dequantise=false", "max_steps=0")
