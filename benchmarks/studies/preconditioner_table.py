@@ -143,7 +143,7 @@ def measured(
     report = part.fit(train.x, train.label, max_steps=steps)
     took = time.perf_counter() - start
     inside = domain(part, held)
-    z, likelihood = image(part, Batch(held.x[inside], held.label[inside]), seconds / 2)
+    z, likelihood = image(part, Batch(held.x[inside], held.label[inside]), seconds / 3)
     used = Batch(held.x[inside][: len(z)], held.label[inside][: len(z)])
     behind = whiten[inside][: len(z)] - likelihood
     per_label = len(z) / len(torch.unique(used.label))
@@ -174,7 +174,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rows", type=int, default=100_000, help="per label, fitted and held out")
     parser.add_argument("--max-steps", type=int, default=2000, help="of flows")
-    parser.add_argument("--seconds", type=float, default=20.0, help="of a fit; half to judge it")
+    parser.add_argument("--seconds", type=float, default=12.0, help="of a fit; a third to judge it")
     parser.add_argument("--names", default=None, help="comma-separated; all by default")
     parser.add_argument("--target", choices=("gaussian", "bent"), default=None)
     given = parser.parse_args()
