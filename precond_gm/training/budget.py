@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-import copy
+import dataclasses
+import itertools
 import json
 import math
+import statistics
+import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,13 +16,16 @@ from typing import Any
 import torch
 
 from precond_gm.checkpoint import load
+from precond_gm.training.loop import Loop
 from precond_gm.training.recipe import Recipe
 from precond_gm.training.results import write_text
 from precond_gm.training.run import START, Run
+from precond_gm.values import Batch
 
 __all__ = ["steps_of"]
 
-_TIMED, _WARM = 20, 3
+_BLOCK, _BLOCKS = 8, 6  # steps that are timed; the first block is for warming up
+_ROWS = 4096
 
 
 def steps_of(
@@ -39,30 +45,40 @@ def steps_of(
     """
     if recipe.match != "time":
         return [recipe.max_steps for _ in runs]
-    if not kept.exists() and runs[0].engine.is_main_process:
+    engine, is_known = runs[0].engine, kept.exists()
+    engine.wait_for_everyone()  # all have looked before the first process writes
+    if not is_known:
         slowest = max(fit["seconds"] for fit in fits)
         steps = [
             recipe.max_steps + math.floor((slowest - fit["seconds"]) / _step_seconds(run))
             for run, fit in zip(runs, fits, strict=True)
         ]
-        write_text(kept, json.dumps(steps))
-    runs[0].engine.wait_for_everyone()
+        if engine.is_main_process:
+            write_text(kept, json.dumps(steps))
+        engine.wait_for_everyone()
     return json.loads(kept.read_text(encoding="utf-8"))
 
 
 def _step_seconds(run: Run) -> float:
-    """Measure a training step on a copy of the run's flow."""
-    flow = copy.deepcopy(load(run.folder / START)).to(run.engine.device)
-    optimiser = torch.optim.AdamW(flow.field.parameters(), lr=0.0)
-    rows = min(run.recipe.batch_size, run.data.train.x.shape[0])
-    x, label = run.data.train.x[:rows], run.data.train.label
-    label = None if label is None else label[:rows].to(run.engine.device)
-    z = flow.precondition(x.to(run.engine.device), label)
-    start = 0.0
-    for step in range(_WARM + _TIMED):
-        if step == _WARM:
-            start = time.perf_counter()
-        flow.loss(z, label, preconditioned=True).total.backward()  # type: ignore[no-untyped-call]
-        optimiser.step()
-        optimiser.zero_grad()
-    return (time.perf_counter() - start) / _TIMED
+    """Measure a step of the loop, as it will be, on a copy of the run: the median of blocks."""
+    flow, device = load(run.folder / START).to(run.engine.device), run.engine.device
+    x, label = run.data.train.x[:_ROWS].to(device), run.data.train.label
+    label = None if label is None else label[:_ROWS].to(device)
+    z = Batch(flow.precondition(x, label), label)
+    steps = _BLOCK * (_BLOCKS + 1)
+    recipe = dataclasses.replace(run.recipe, validate_every=0, checkpoint_every=steps)
+    marks: list[float] = []
+
+    def mark(step: int, loss: float) -> None:
+        if step % _BLOCK == 0:
+            if device.type == "cuda":
+                torch.cuda.synchronize(device)
+            marks.append(time.perf_counter())
+
+    with tempfile.TemporaryDirectory() as scratch:
+        loop = Loop(
+            flow, z, z, recipe, seed=run.seed, steps=steps, folder=Path(scratch), engine=run.engine
+        )
+        loop.run(mark)
+    blocks = [end - start for start, end in itertools.pairwise(marks)]
+    return statistics.median(blocks) / _BLOCK

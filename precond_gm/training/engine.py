@@ -19,7 +19,9 @@ def make_engine(recipe: Recipe) -> Any:
         ConfigError: The batch cannot be shared equally over processes and parts.
     """
     from accelerate import Accelerator
+    from accelerate.state import AcceleratorState
 
+    AcceleratorState._reset_state()  # the precision of an earlier job of this process
     precision = "bf16" if recipe.precision == "bfloat16" else "no"
     engine = Accelerator(cpu=not torch.cuda.is_available(), mixed_precision=precision)
     share = engine.num_processes * recipe.accumulate
