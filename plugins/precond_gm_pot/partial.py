@@ -67,9 +67,10 @@ class Partial(AbstractTransport):
         left = n - max(1, round(self.share * n))
         if left == 0:
             return Pairing(z0[assign(cost)], z1, label, torch.ones_like(cost[0]).to(z1.dtype))
-        # A dummy takes any real row at no cost; two dummies must not take each other.
+        # A dummy takes any real row at no cost. Two dummies that took each other would leave one
+        # more real pair to be made; any positive cost forbids it, and a large one hides the rest.
         padded = torch.nn.functional.pad(cost, (0, left, 0, left))
-        padded[n:, n:] = 2 * n * cost.max().clamp_min(torch.finfo(cost.dtype).tiny)
+        padded[n:, n:] = cost.max().clamp_min(1.0)
         found = assign(padded)
         partner, paired = found[:n], found[:n] < n
         unused = torch.ones(n, dtype=torch.bool, device=cost.device)
