@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from precond_gm.cli.couplings import diagnose_couplings
+from precond_gm.cli.diagnosis import deliver, diagnose_run
 from precond_gm.cli.inputs import read_data, variant_parts
 from precond_gm.cli.objectives import diagnose_objectives, objective_options
 from precond_gm.cli.options import as_json, data_options, emit
@@ -20,7 +22,7 @@ __all__ = ["diagnose"]
 
 
 @click.command()
-@data_options
+@partial(data_options, required=False)
 @click.option(
     "--variants", default="identity,whiten", show_default=True, metavar="A,B", help="What is tried."
 )
@@ -34,17 +36,27 @@ __all__ = ["diagnose"]
     "runs",
     multiple=True,
     metavar="RUN",
-    help="With --couplings: a trained run whose paths' curvature is stated too. With --objectives: "
-    "the trained run that is measured, instead of a fresh network.",
+    help="A trained run, judged on the data it was trained for. With --couplings: runs whose "
+    "paths' curvature is stated too. With --objectives: the trained run that is measured, instead "
+    "of a fresh network.",
 )
 @click.option(
     "--times", type=int, default=101, show_default=True, help="Number of times in [0, 1]."
 )
 @click.option("--image", type=click.Path(path_type=Path), default=None, help="Figure to write.")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    default=None,
+    help="Page to write: a file that ends in .html, or a folder. The numbers go beside it.",
+)
+@click.option(
+    "--tracking-uri", default=None, metavar="URI", help="MLflow store to log the diagnosis in."
+)
 @as_json
 def diagnose(
     *,
-    data: str,
+    data: str | None,
     label: str,
     image_size: int | None,
     variants: str,
@@ -57,9 +69,13 @@ def diagnose(
     runs: tuple[str, ...],
     times: int,
     image: Path | None,
+    out: Path | None,
+    tracking_uri: str | None,
     as_json: bool,
 ) -> None:
     """Measure the conditioning of Cov(z_t) for every t, and what each variant makes of it.
+
+    With --run: what a trained flow left under-fitted, and what its samples show of it.
 
     A variant is preconditioner[/coupling[/path]]. Maps that have to be fitted are fitted on half
     of the training rows and judged on the other half.
@@ -70,17 +86,26 @@ def diagnose(
 
     \b
     Example:
-      precond-gm diagnose --data digits
+      precond-gm diagnose --data digits --out digits.html
+      precond-gm diagnose --run runs/digits-001/whiten/seed-0 --out whiten.html
       precond-gm diagnose --data mine.npz --variants identity,whiten/ot,whiten/ot/brownian-bridge
       precond-gm diagnose --data digits --couplings independent,ot,pot.sinkhorn
       precond-gm diagnose --data digits --objectives velocity,x1////beta:a=2,b=1,jit --exchange
     """
     from precond_gm.diagnostics import conditioning
     from precond_gm.plotting.comparison import plot_condition
+    from precond_gm.report.conditioning import conditioning_sections, conditioning_verdict
     from precond_gm.report.verdict import number
     from precond_gm.training.evaluation import curves_of
     from precond_gm.training.variants import split_variants
 
+    if len(runs) == 1 and couplings is None and objectives is None:
+        diagnose_run(
+            runs[0], data, times=times, out=out, tracking_uri=tracking_uri, as_json=as_json
+        )
+        return
+    if data is None:
+        raise click.UsageError("give --data, or one --run to judge on its own data.")
     prepared = read_data(data, label, image_size)
     train = prepared.train
     if couplings is not None:
@@ -115,9 +140,14 @@ def diagnose(
         curves = {name: curves_of(report) for name, report in reports.items()}
         plot_condition(curves, prepared.label_names).savefig(image, dpi=130)
         click.echo(f"figure: {image}", err=True)
+    if out is not None or tracking_uri is not None:
+        sections = conditioning_sections(reports, prepared.label_names)
+        title = f"Diagnosis of {prepared.name}"
+        deliver(title, sections, reports, out=out, tracking_uri=tracking_uri)
     if as_json:
         emit(reports)
         return
+    click.echo("\n".join(conditioning_verdict(reports, prepared.label_names)) + "\n")
     width = max(map(len, reports))
     click.echo(f"{'':{width}}  worst, all rows  worst, any label  at t = 0.5  effective rank")
     for name, report in reports.items():

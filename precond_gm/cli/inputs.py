@@ -11,8 +11,9 @@ if TYPE_CHECKING:
     from precond_gm.data import Prepared
     from precond_gm.flow import PreconditionedFlow
     from precond_gm.models.units import Units
+    from precond_gm.training.recipe import Recipe
 
-__all__ = ["find_flow", "read_data", "variant_parts"]
+__all__ = ["data_of_run", "find_flow", "read_data", "variant_parts"]
 
 
 def read_data(data: str, label: str, image_size: int | None) -> Prepared:
@@ -48,6 +49,59 @@ def find_flow(run: str, tracking_uri: str | None) -> tuple[PreconditionedFlow, U
 
     try:
         return _loaded(download_model(run, tracking_uri) / "flow.pt")
+    except TrackingError as error:
+        raise DataError(f"{run!r} is neither a folder nor an MLflow run: {error}") from error
+
+
+def data_of_run(run: str, data: str | None, tracking_uri: str | None) -> tuple[Prepared, Recipe]:
+    """Read the data that a run was trained on, split and scaled as they were then.
+
+    Args:
+        run: Folder of a run, its ``flow.pt``, or an MLflow run.
+        data: Where the data are now, if not where the recipe says.
+        tracking_uri: MLflow store.
+
+    Raises:
+        DataError: The recipe of the run, or its data, cannot be found.
+    """
+    import dataclasses
+
+    import torch
+
+    from precond_gm.training.job import load_data
+    from precond_gm.training.latent import encoded
+    from precond_gm.training.reading import find_recipe, recipe_of
+
+    folder = _job_folder(run, tracking_uri)
+    recipe = recipe_of(find_recipe(folder / "recipe.yaml"))
+    if data is not None:
+        recipe = dataclasses.replace(recipe, data=data)
+    prepared = load_data(recipe)
+    if not recipe.latent:
+        return prepared, recipe
+    if not (folder / "autoencoder.pt").exists():
+        raise DataError(f"{run} is latent: give the run's folder, which holds its autoencoder.")
+    return encoded(prepared, recipe, folder, torch.device("cpu"))[0], recipe
+
+
+def _job_folder(run: str, tracking_uri: str | None) -> Path:
+    """Return the folder that holds the recipe of a run: its job's, or a fresh one."""
+    import tempfile
+
+    path = Path(run)
+    if path.exists():
+        found = next((p for p in path.resolve().parents if (p / "recipe.yaml").exists()), None)
+        if found is None:
+            raise DataError(
+                f"there is no recipe.yaml above {run}: its data are not known. Give the folder of "
+                f"a run inside its job's folder."
+            )
+        return found
+    from precond_gm.tracking.reading import download, find_job
+
+    try:
+        job = find_job(run, tracking_uri)
+        return download(job.run_id, "recipe.yaml", Path(tempfile.mkdtemp()), job.uri).parent
     except TrackingError as error:
         raise DataError(f"{run!r} is neither a folder nor an MLflow run: {error}") from error
 

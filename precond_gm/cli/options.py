@@ -30,13 +30,16 @@ def tracking_option(command: Command) -> Command:
     )(command)
 
 
-def data_options(command: Command) -> Command:
+def data_options(command: Command, *, required: bool = True) -> Command:
     """Add ``--data`` and how it is read."""
     for option in (
         click.option("--image-size", type=int, default=None, help="Side that images get."),
         click.option("--label", default="auto", help="Label column, key or file; or 'none'."),
         click.option(
-            "--data", required=True, metavar="PATH", help="File, folder, or a bundled set's name."
+            "--data",
+            required=required,
+            metavar="PATH",
+            help="File, folder, or a bundled set's name.",
         ),
     ):
         command = option(command)

@@ -28,7 +28,7 @@ from precond_gm.training.streams import seed_of
 from precond_gm.values import Batch, Samples
 from precond_gm.values.report import plain
 
-__all__ = ["curves_of", "evaluate", "some_rows"]
+__all__ = ["curves_of", "directions_of", "evaluate", "some_rows"]
 
 Decode = Callable[[Tensor], Tensor]
 
@@ -83,7 +83,7 @@ def evaluate(
         train_loss=[list(row) for row in history.train],
         validation_loss=[list(row) for row in history.validation],
         conditioning=curves_of(spectra),
-        recovery=_directions(found[most]) | exact_directions(flow, data, most),
+        recovery=directions_of(found[most]) | exact_directions(flow, data, most),
         fit=dict(fit),
         samples=shown,
         sample_label=label,
@@ -184,7 +184,8 @@ def curves_of(report: ConditioningReport) -> dict[str, Any]:
     }
 
 
-def _directions(report: QualityReport) -> dict[str, list[float]]:
+def directions_of(report: QualityReport) -> dict[str, list[float]]:
+    """Return variance recovered per direction, as plain values."""
     found = report.recovery
     if found is None:
         return {"eigenvalue": [], "ratio": [], "lower": [], "upper": []}

@@ -1,0 +1,172 @@
+"""Conditioning of data as sections of a page: what holds training back, before any training."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+from precond_gm.diagnostics import ConditioningReport
+from precond_gm.plotting.comparison import plot_condition
+from precond_gm.report.picture import embed
+from precond_gm.report.section import Listing, Section
+from precond_gm.report.verdict import number
+from precond_gm.training.evaluation import curves_of
+
+__all__ = ["conditioning_sections", "conditioning_verdict", "spread_of"]
+
+_MILD, _BAD = 10.0, 1000.0
+_MOST_LABELS = 30
+
+
+def conditioning_sections(
+    reports: Mapping[str, ConditioningReport], label_names: Sequence[str] = ()
+) -> list[Section]:
+    """Return the verdict, the condition number against t, and the spectra with their noise edge.
+
+    Args:
+        reports: By variant; the first one is the data as they are, or the flow's own coordinates.
+        label_names: Name of each class.
+    """
+    first = next(iter(reports.values()))
+    curves = {name: curves_of(report) for name, report in reports.items()}
+    verdict = Section(
+        "Verdict",
+        conditioning_verdict(reports, label_names),
+        (_listing(reports, label_names),),
+    )
+    against_t = Section(
+        "Condition number against t",
+        (),
+        figures=(
+            (
+                "Largest over smallest eigenvalue of Cov(z_t), from noise (t = 0) to data (t = 1), "
+                "a thin line per label. Gradient descent is slow along the small directions, and "
+                "their errors hardly show in the loss; 1 is best.",
+                embed(plot_condition(curves, label_names)),
+            ),
+        ),
+    )
+    spectra = Section(
+        "Spectrum and its noise edge",
+        (),
+        _labels(first, label_names),
+        tuple(
+            (
+                f"{name}: the band is the 95 % interval of the condition number. Eigenvalues in "
+                "the grey part of the spectrum spread no further than sampling alone makes equal "
+                "ones spread: their order and directions mean nothing.",
+                embed(report.plot()),
+            )
+            for name, report in reports.items()
+        ),
+    )
+    return [verdict, against_t, spectra]
+
+
+def conditioning_verdict(
+    reports: Mapping[str, ConditioningReport], label_names: Sequence[str] = ()
+) -> tuple[str, ...]:
+    """Say how bad it is, who sets the tail, what the variants change, and what is only noise."""
+    (name, first), *others = reports.items()
+    dim, rows = round(float(first.multiplicity.sum())), first.num_samples
+    lines = [f"{name}: {_headline(first)}"]
+    worst = first.worst_label
+    if worst is not None:
+        inner = first.per_label[worst]
+        lines.append(
+            f"The worst label is {_named(worst, label_names)} with {spread_of(inner)} "
+            f"({inner.num_samples:,} rows): it sets the tail, averaging over labels does not help."
+        )
+    for other, report in others:
+        lines.append(f"{other}: condition number {spread_of(report)}{_gain(first, report)}.")
+    lines.append(
+        f"{number(float(first.effective_rank[-1]))} of {dim:,} directions carry the variance "
+        f"(effective rank at t = 1)."
+    )
+    if first.noise_count:
+        lines.append(
+            f"The smallest {first.noise_count:,} of {dim:,} eigenvalues cannot be told from "
+            f"sampling noise with {rows:,} rows."
+        )
+    if not first.is_reliable:
+        lines.append(
+            f"{rows:,} rows are fewer than ten per feature: small eigenvalues are too small, so "
+            f"condition numbers are too large."
+        )
+    return tuple(lines)
+
+
+def spread_of(report: ConditioningReport) -> str:
+    """Return the largest condition number over t with its interval, or that it is infinite."""
+    at = int(report.condition_number.argmax())
+    if not math.isfinite(report.worst):
+        return "infinite (directions without variance)"
+    low, high = float(report.condition_low[at]), float(report.condition_high[at])
+    ends = f" [{number(low)}, {number(high)}]" if math.isfinite(low + high) else ""
+    return f"{number(report.worst)}{ends} at t = {float(report.t[at]):.2g}"
+
+
+def _headline(report: ConditioningReport) -> str:
+    said = f"condition number {spread_of(report)}"
+    if not math.isfinite(report.worst):
+        return f"{said}: drop constant features, or use a map that shrinks, such as whiten."
+    if report.worst < _MILD:
+        return f"{said}. Well conditioned: a preconditioner has little to gain."
+    if report.worst < _BAD:
+        return f"{said}. Training will be slower along the small directions."
+    return f"{said}. Badly conditioned: small directions will be learned late or never."
+
+
+def _gain(before: ConditioningReport, after: ConditioningReport) -> str:
+    if not math.isfinite(before.worst) or not math.isfinite(after.worst):
+        return ""
+    factor = before.worst / after.worst
+    word = "smaller" if factor >= 1 else "larger"
+    return f", {number(max(factor, 1 / factor))} times {word}"
+
+
+def _listing(reports: Mapping[str, ConditioningReport], label_names: Sequence[str]) -> Listing:
+    rows, notes = [], []
+    for name, report in reports.items():
+        worst = report.worst_label
+        inner = None if worst is None else report.per_label[worst]
+        rows.append(
+            (
+                name,
+                spread_of(report),
+                "-" if inner is None else f"{_named(worst, label_names)}: {spread_of(inner)}",
+                "-" if report.within is None else number(report.within.worst),
+                number(float(report.effective_rank[-1])),
+                f"{report.num_samples:,}",
+            )
+        )
+        notes += [f"{name}: {note}" for note in report.notes]
+    head = ("", "all rows", "worst label", "within labels", "effective rank", "rows")
+    return Listing(
+        "Largest condition number over t, with 95 % intervals",
+        head,
+        tuple(rows),
+        tuple(dict.fromkeys(notes)),
+    )
+
+
+def _labels(report: ConditioningReport, label_names: Sequence[str]) -> tuple[Listing, ...]:
+    """List the labels, the worst first."""
+    order = sorted(report.per_label, key=lambda k: -report.per_label[k].worst)
+    if not order:
+        return ()
+    rows = tuple(
+        (
+            _named(label, label_names),
+            f"{report.per_label[label].num_samples:,}",
+            spread_of(report.per_label[label]),
+            f"{report.per_label[label].noise_count:,}",
+        )
+        for label in order[:_MOST_LABELS]
+    )
+    head = ("label", "rows", "condition number", "eigenvalues that are noise")
+    return (Listing("Label by label, the worst first", head, rows),)
+
+
+def _named(label: int | None, names: Sequence[str]) -> str:
+    return repr(names[label]) if label is not None and label < len(names) else f"label {label}"

@@ -1,0 +1,80 @@
+"""Pages of ``precond-gm diagnose``, of data and of a run: verdict first, numbers beside, tracked."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from precond_gm.cli import main
+from precond_gm.tracking.store import connect
+
+
+def call(*words: str) -> Result:
+    """Run a command in this process."""
+    return CliRunner().invoke(main, list(words), catch_exceptions=False)
+
+
+@pytest.fixture(scope="module")
+def run_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of ten steps on iris, in its job's folder."""
+    folder = tmp_path_factory.mktemp("jobs")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        words = ["--data", "iris", "--variants", "whiten", "--seeds", "1", "--max-steps", "10"]
+        settings = ["num_samples=60", "sample_steps=[4]", "batch_size=16", "name=tiny"]
+        done = call("train", *words, "--no-tracking", *settings)
+    assert done.exit_code == 0, done.output
+    return next(folder.glob("**/flow.pt")).parent
+
+
+def test_page_of_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The verdict comes first in page and terminal; the page is self-contained; MLflow has all."""
+    monkeypatch.chdir(tmp_path)
+    uri = f"sqlite:///{tmp_path / 'store.db'}"
+    done = call(
+        "diagnose", "--data", "iris", "--times", "11", "--out", "page", "--tracking-uri", uri
+    )
+    assert done.exit_code == 0, done.output
+    assert done.stdout.startswith("identity: condition number")
+    text = (tmp_path / "page" / "diagnosis.html").read_text()
+    assert text.index("<h2>Verdict") < text.index("<h2>Condition number against t")
+    assert "http://" not in text.replace("http://www.w3.org", "")
+    numbers = json.loads((tmp_path / "page" / "diagnosis.json").read_text())
+    assert len(numbers["identity"]["t"]) == 11
+    client = connect(uri)
+    experiment = client.get_experiment_by_name("diagnose")
+    (run,) = client.search_runs([experiment.experiment_id])
+    names = {file.path for file in client.list_artifacts(run.info.run_id)}
+    assert {"diagnosis.html", "diagnosis.json"} <= names
+    assert run.data.metrics["conditioning/num_samples"] > 0
+
+
+def test_page_of_a_run(run_folder: Path) -> None:
+    """Data and split come from the run's own recipe; every section says how to read it."""
+    page = run_folder / "diagnosis.html"
+    done = call("diagnose", "--run", str(run_folder), "--times", "11", "--out", str(page))
+    assert done.exit_code == 0, done.output
+    assert "directions are proved under-fitted" in done.stdout
+    text = page.read_text()
+    for heading in ("What is under-fitted", "Variance recovered by direction", "Conditioning in z"):
+        assert f"<h2>{heading}" in text
+    numbers = json.loads(page.with_suffix(".json").read_text())
+    assert set(numbers) == {"conditioning", "underfit", "quality"}
+
+
+def test_a_run_without_its_job_is_an_input_error(run_folder: Path, tmp_path: Path) -> None:
+    """The message names what is missing."""
+    (tmp_path / "flow.pt").write_bytes((run_folder / "flow.pt").read_bytes())
+    done = call("diagnose", "--run", str(tmp_path))
+    assert done.exit_code == 3
+    assert "no recipe.yaml" in done.stderr
+
+
+def test_neither_data_nor_run_is_an_argument_error() -> None:
+    """Exit code 2, and what to give."""
+    done = call("diagnose")
+    assert done.exit_code == 2
+    assert "give --data" in done.stderr
