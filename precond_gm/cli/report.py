@@ -28,6 +28,8 @@ __all__ = ["report"]
 def report(*, job: str, out: Path, send: bool, tracking_uri: str | None, as_json: bool) -> None:
     """Write the report of JOB: a job's folder, an experiment, a job's name, or a run id.
 
+    Studies of the folder's runs (precond-gm study --run) have a section each.
+
     \b
     Example:
       precond-gm report digits --out digits.html

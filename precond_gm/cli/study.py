@@ -9,6 +9,7 @@ import click
 
 from precond_gm.cli.inputs import find_flow, read_data
 from precond_gm.cli.options import as_json, emit, tracking_option
+from precond_gm.cli.study_output import advise, log, section_of, write
 
 if TYPE_CHECKING:
     from precond_gm.diagnostics import StepSizeComparison, StepSizeReport
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
 __all__ = ["study"]
 
 _BRIDGES = ("gaussian", "mixture", "point-mass")
-_SHOWN = ("path_kl", "marginal_kl", "w2", "strong_error", "energy", "drift")
 
 
 @click.command()
@@ -25,7 +25,7 @@ _SHOWN = ("path_kl", "marginal_kl", "w2", "strong_error", "energy", "drift")
 @click.option("--variance", type=float, default=1.0, show_default=True, help="Of its target.")
 @click.option("--dim", type=click.IntRange(1), default=1, show_default=True, help="Of the bridge.")
 @click.option("--sigma", type=float, default=None, help="Noise of the bridge. Default: sqrt(2).")
-@click.option("--flow", "flow_path", default=None, metavar="RUN", help="A trained flow.")
+@click.option("--flow", "--run", "flow_path", default=None, metavar="RUN", help="A trained flow.")
 @click.option("--data", default=None, metavar="PATH", help="Data; the flow meets held-out rows.")
 @click.option("--label", default="auto", help="Label column, key or file of the data.")
 @click.option("--image-size", type=int, default=None, help="Side that images get.")
@@ -34,6 +34,7 @@ _SHOWN = ("path_kl", "marginal_kl", "w2", "strong_error", "energy", "drift")
 @click.option("--samples", type=click.IntRange(64), default=4096, show_default=True, help="Rows.")
 @click.option("--t-max", type=float, default=None, help="Last time.")
 @click.option("--want", multiple=True, metavar="NAME=VALUE", help="Recommend steps, path_kl=0.01.")
+@click.option("--confirm", is_flag=True, help="Run the recommended steps again, on new noise.")
 @click.option("--early-stopping", is_flag=True, help="Also the error against delta.")
 @click.option("--assumptions", "hypotheses", is_flag=True, help="Also check the hypotheses (data).")
 @click.option("--seed", type=int, default=0, show_default=True, help="Of everything random.")
@@ -56,6 +57,7 @@ def study(
     samples: int,
     t_max: float | None,
     want: tuple[str, ...],
+    confirm: bool,
     early_stopping: bool,
     hypotheses: bool,
     seed: int,
@@ -66,13 +68,14 @@ def study(
 ) -> None:
     """Measure how far Euler-Maruyama is from the truth, and say how many steps are enough.
 
-    Give --bridge for an exact law, whose exact values stand beside the measured ones, or --flow
-    with --data for a trained flow and held-out rows. All step sizes run on the same noise.
+    Give --bridge for an exact law, whose exact values stand beside the measured ones, or --run
+    with --data for a trained flow and held-out rows. All step sizes run on the same noise. The
+    study of a run's folder is kept in it, and 'precond-gm report JOB' then has a section for it.
 
     \b
     Example:
       precond-gm study --bridge gaussian --variance 0.05 --grids uniform,geometric,path-kl-optimal
-      precond-gm study --flow runs/digits-001/whiten/seed-0 --data digits --want path_kl=1 --out s
+      precond-gm study --run runs/digits-001/whiten/seed-0 --data digits --want path_kl=1 --confirm
     """
     import torch
 
@@ -103,20 +106,17 @@ def study(
         if rows is None:
             raise click.UsageError("--assumptions looks at data: give --flow and --data.")
         reports["assumptions"] = diagnostics.assumptions(*rows, flow=subject, generator=generator)
-    advice = _advice(found, wanted) if wanted else None
-    if out is not None:
-        _write(out, reports)
+    advice = advise(subject, found, wanted, confirm, {"t_max": t_max, **common}) if wanted else []
+    sections = [section_of(report, advice) for report in reports.values()]
+    folder = out or (Path(flow_path) / "study" if flow_path and Path(flow_path).is_dir() else None)
+    if folder is not None:
+        write(folder, reports, sections)
     if experiment is not None:
-        _log(experiment, tracking_uri, reports)
+        log(experiment, tracking_uri, reports, sections)
     if as_json:
         emit({**reports, "recommendation": advice})
         return
-    for name, part in _studies(found).items():
-        click.echo(f"\n{name}\n{_table(part)}")
-    if advice is not None:
-        click.echo(f"\n{advice}")
-    for name, report in reports.items():
-        _print(name, report)
+    click.echo("\n\n".join(section.text() for section in sections))
 
 
 def _study(
@@ -133,12 +133,6 @@ def _study(
     if len(grids) == 1:
         return diagnostics.step_size(subject, grid=grids[0], **options)
     return diagnostics.schedules(subject, grids=grids, **options)
-
-
-def _studies(found: StepSizeReport | StepSizeComparison) -> dict[str, StepSizeReport]:
-    from precond_gm.diagnostics import StepSizeComparison
-
-    return found.studies if isinstance(found, StepSizeComparison) else {found.grid: found}
 
 
 def _bridge(kind: str, variance: float, dim: int, sigma: float | None) -> Any:
@@ -175,75 +169,3 @@ def _wanted(texts: tuple[str, ...]) -> dict[str, float]:
         except ValueError:
             raise click.BadParameter(f"--want is NAME=VALUE, like w2=0.05; got {text!r}.") from None
     return found
-
-
-def _advice(found: StepSizeReport | StepSizeComparison, wanted: dict[str, float]) -> str:
-    """Recommend, or say why nothing can be recommended: the study itself stands either way."""
-    from precond_gm.diagnostics import StepSizeComparison
-    from precond_gm.errors import InvalidInputError
-
-    try:
-        if isinstance(found, StepSizeComparison):
-            return str(found.recommend(**wanted)[1])
-        return str(found.recommend(**wanted))
-    except InvalidInputError as error:
-        return f"no recommendation: {error}"
-
-
-def _table(report: StepSizeReport) -> str:
-    """Lay out errors, twice their standard errors, and exact values where there are any."""
-    names = [name for name in _SHOWN if name in report.quantities]
-    names = [name for name in names if bool(report.quantities[name].any())]
-    head = f"{'steps':>6}" + "".join(
-        f"{name:>22}" + (f"{'exact':>11}" if name in report.exact else "") for name in names
-    )
-    lines = [head]
-    for i, n in enumerate(report.steps):
-        cells = [f"{n:>6}"]
-        for name in names:
-            value = float(report.quantities[name][i])
-            half = 2 * float(report.standard_errors[name][i])
-            cells.append(f"{value:>11.4g} +- {half:<7.2g}")
-            if name in report.exact:
-                cells.append(f"{float(report.exact[name][i]):>11.4g}")
-        lines.append("".join(cells))
-    slopes = [f"{name} {slope}" for name, slope in report.slopes.items() if name in names]
-    lines.append(f"slopes in h (95 %): {'; '.join(slopes)}")
-    if report.floors:
-        floors = [f"{name} {value:.4g}" for name, value in report.floors.items()]
-        lines.append(f"noise floor of held-out data: {', '.join(floors)}")
-    lines += [f"{name}: {text}" for name, text in report.meaning.items()]
-    return "\n".join(lines + [f"note: {note}" for note in report.notes])
-
-
-def _print(name: str, report: AbstractReport) -> None:
-    from precond_gm.diagnostics import AssumptionsReport, EarlyStoppingReport
-
-    if isinstance(report, EarlyStoppingReport):
-        click.echo(f"\nstopping at 1 - delta with {report.steps} steps; best delta {report.best:g}")
-        for i, delta in enumerate(report.delta.tolist()):
-            path = "" if report.path_kl is None else f"   path_kl {float(report.path_kl[i]):.4g}"
-            click.echo(f"  delta {delta:<8g} w2 to the target {float(report.w2[i]):.4g}{path}")
-    if isinstance(report, AssumptionsReport):
-        click.echo("")
-        for check in report.checks:
-            click.echo(f"{check.name}: {check.verdict}. {check.statement}")
-            click.echo(f"  {check.evidence}\n  {check.meaning}")
-
-
-def _write(out: Path, reports: dict[str, AbstractReport]) -> None:
-    import json
-
-    out.mkdir(parents=True, exist_ok=True)
-    for name, report in reports.items():
-        (out / f"{name}.json").write_text(json.dumps(report.to_dict(), indent=1) + "\n")
-        report.plot().savefig(out / f"{name}.png", dpi=130)
-    click.echo(f"written to {out}", err=True)
-
-
-def _log(experiment: str, uri: str | None, reports: dict[str, AbstractReport]) -> None:
-    from precond_gm.tracking import MlflowTracker
-
-    with MlflowTracker(experiment, tracking_uri=uri, run_name="study") as tracker:
-        for name, report in reports.items():
-            tracker.log_report(report, name)

@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from precond_gm.report.figures import embed, pictures_of
+from precond_gm.report.figures import pictures_of
 from precond_gm.report.intervals import Finding, Interval
+from precond_gm.report.picture import embed
+from precond_gm.report.section import Section
 from precond_gm.report.tables import Cell, Row, Table, table_of, values_of
 from precond_gm.report.verdict import number, verdict_of
 from precond_gm.training.results import Comparison, write_text
 from precond_gm.values.report import plain
 
 if TYPE_CHECKING:
+    from jinja2 import Template
     from matplotlib.figure import Figure
 
-__all__ = ["draw", "render", "table_for", "write_report"]
+__all__ = ["draw", "render", "table_for", "write_page", "write_report"]
 
 _TEMPLATES = Path(__file__).parent / "templates"
 _MARKS = {Finding.BETTER: "▼", Finding.WORSE: "▲", Finding.OPEN: "≈"}
@@ -34,15 +37,14 @@ def draw(comparison: Comparison) -> dict[str, Figure]:
     return {p.name: p.draw() for p in pictures_of(comparison, table_for(comparison))}
 
 
-def render(comparison: Comparison, figures: Mapping[str, Figure] | None = None) -> str:
+def render(
+    comparison: Comparison,
+    figures: Mapping[str, Figure] | None = None,
+    sections: Sequence[Section] = (),
+) -> str:
     """Return the page as text; figures, styles and numbers are all inside."""
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
     table = table_for(comparison)
     drawn = draw(comparison) if figures is None else figures
-    environment = Environment(
-        loader=FileSystemLoader(_TEMPLATES), autoescape=True, undefined=StrictUndefined
-    )
     pictures = [
         {
             "title": picture.title,
@@ -52,7 +54,8 @@ def render(comparison: Comparison, figures: Mapping[str, Figure] | None = None) 
         }
         for picture in pictures_of(comparison, table)
     ]
-    return environment.get_template("comparison.html.j2").render(
+    return _template("comparison.html.j2").render(
+        sections=sections,
         comparison=comparison,
         table=table,
         groups=_grouped(table),
@@ -70,11 +73,36 @@ def render(comparison: Comparison, figures: Mapping[str, Figure] | None = None) 
 
 
 def write_report(
-    comparison: Comparison, path: Path, figures: Mapping[str, Figure] | None = None
+    comparison: Comparison,
+    path: Path,
+    figures: Mapping[str, Figure] | None = None,
+    sections: Sequence[Section] = (),
 ) -> Path:
-    """Write the page atomically and return its path."""
-    write_text(path, render(comparison, figures))
+    """Write the page atomically and return its path.
+
+    Args:
+        comparison: The job.
+        path: Where the page goes.
+        figures: Figures that are drawn already.
+        sections: What studies of its runs have to say, as ``read_sections`` finds it.
+    """
+    write_text(path, render(comparison, figures, sections))
     return path
+
+
+def write_page(title: str, sections: Sequence[Section], path: Path) -> Path:
+    """Write a page of sections alone, atomically, and return its path."""
+    write_text(path, _template("page.html.j2").render(title=title, sections=sections))
+    return path
+
+
+def _template(name: str) -> Template:
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    environment = Environment(
+        loader=FileSystemLoader(_TEMPLATES), autoescape=True, undefined=StrictUndefined
+    )
+    return environment.get_template(name)
 
 
 def _grouped(table: Table) -> list[tuple[str, list[Row]]]:

@@ -11,6 +11,7 @@ from click.testing import CliRunner, Result
 
 import precond_gm as pg
 from precond_gm.cli import main
+from precond_gm.report import read_sections
 
 SMALL = ["--steps", "4,8,16", "--samples", "128"]
 
@@ -27,6 +28,7 @@ def test_table_beside_exact_values() -> None:
     assert result.output.count("exact") >= 2
     assert "slopes in h" in result.output
     assert "steps of the grid path-kl-optimal for path_kl <= 0.3" in result.output
+    assert result.output.index("Take ") < result.output.index("grid uniform")
 
 
 def test_json_and_files(tmp_path: Path) -> None:
@@ -37,13 +39,25 @@ def test_json_and_files(tmp_path: Path) -> None:
     found = json.loads(result.stdout)
     assert found["study"]["steps"] == [4, 8, 16]
     assert len(found["early_stopping"]["delta"]) == 6
-    assert {p.name for p in tmp_path.iterdir()} == {
-        "study.json", "study.png", "early_stopping.json", "early_stopping.png",
+    assert {p.relative_to(tmp_path).as_posix() for p in tmp_path.rglob("*.*")} == {
+        "study.html",
+        *(f"{name}/{file}" for name in ("study", "early_stopping")
+          for file in ("report.json", "figure.png", "section.json")),
     }  # fmt: skip
 
 
+def test_promise_on_a_fresh_run() -> None:
+    """--confirm runs the recommended steps on other noise. Oracle: the closed form at that number.
+
+    The exact path KL of the unit bridge is (h - 1 + e^-h) / (2 h): 0.0249 at 10 steps.
+    """
+    result = run("--bridge", "gaussian", "--want", "path_kl=0.03", "--confirm", *SMALL)
+    assert result.exit_code == 0, result.output
+    assert "promise kept" in result.output
+
+
 def test_flow_with_data(tmp_path: Path) -> None:
-    """A saved flow meets the held-out part of the data, and the hypotheses are printed."""
+    """A run's folder meets the held-out part of the data; its study is kept there, as a section."""
     import numpy as np
 
     x = np.random.default_rng(0).normal(size=(1600, 2)).astype("float32")
@@ -51,11 +65,18 @@ def test_flow_with_data(tmp_path: Path) -> None:
     flow = pg.wrap(pg.models.MLP(2, width=8, depth=1), path="brownian-bridge")
     flow.fit_preconditioner(torch.as_tensor(x))
     pg.save(flow, tmp_path / "flow.pt")
-    result = run("--flow", str(tmp_path / "flow.pt"), "--data", str(tmp_path / "mine.npz"),
+    result = run("--run", str(tmp_path), "--data", str(tmp_path / "mine.npz"),
                  "--assumptions", "--t-max", "0.9", *SMALL)  # fmt: skip
     assert result.exit_code == 0, result.output
     assert "noise floor of held-out data" in result.output
     assert "H1: " in result.output
+    kept = read_sections(tmp_path)
+    assert {s.title.partition(":")[0] for s in kept} == {
+        "How many sampling steps",
+        "What the bounds assume",
+    }
+    page = (tmp_path / "study" / "study.html").read_text()
+    assert page.index("How many sampling steps") < page.index("data:image/svg+xml")
 
 
 @pytest.mark.parametrize(
