@@ -56,16 +56,14 @@ def test_twenty_kills_at_random_moments(tmp_path: Path) -> None:
 
     Oracle: the weights, losses and figures of the run that nobody killed, bit for bit.
     """
-    words = [*SETTINGS, "--max-steps", "400", "fit_steps=40", "variants=zuko.realnvp"]
+    words = [*SETTINGS, "--max-steps", "1500", "fit_steps=40", "variants=zuko.realnvp"]
     whole = [*COMMAND, *words, "--out", str(tmp_path / "whole")]
-    start = time.monotonic()
     subprocess.run(whole, check=True, env=environment(), capture_output=True)
-    duration = time.monotonic() - start
     chance = random.Random(0)
     killed = [*words, "--out", str(tmp_path / "killed"), "--resume"]
     steps = [("step", chance.randrange(21, 70)) for _ in range(4)]
     files = [("save", chance.randrange(1, 4)), ("replace", chance.randrange(2, 5))]
-    middle = [*steps, *files, *[("time", chance.randrange(30, 90)) for _ in range(6)]]
+    middle = [*steps, *files, *[("wait", chance.randrange(400)) for _ in range(6)]]
     chance.shuffle(middle)
     moments = [
         *[("step", chance.randrange(1, 40)), ("save", 1), ("step", chance.randrange(1, 40))],
@@ -76,9 +74,10 @@ def test_twenty_kills_at_random_moments(tmp_path: Path) -> None:
     script = Path(__file__).parent / "workers" / "kill_at.py"
     at = []
     for moment, count in moments:
-        if moment == "time":
+        if moment == "wait":  # milliseconds after the first checkpoint of this process
             process = subprocess.Popen([*COMMAND, *killed], env=environment(), stderr=QUIET)
-            time.sleep(duration * count / 100)
+            wait_for_checkpoint(tmp_path / "killed", time.time())
+            time.sleep(count / 1000)
             process.send_signal(signal.SIGKILL)
         else:
             command = [sys.executable, str(script), moment, str(count), *killed]
@@ -96,6 +95,15 @@ def test_twenty_kills_at_random_moments(tmp_path: Path) -> None:
     timed = {"training/seconds", "training/rows_per_second", "fit/seconds"}
     a, b = (result.metrics for result in results)
     assert [key for key in a if key not in timed and a[key] != b[key]] == []
+
+
+def wait_for_checkpoint(folder: Path, since: float) -> None:
+    """Wait until a checkpoint is written."""
+    path = folder / "zuko.realnvp" / "seed-0" / "last.pt"
+    deadline = time.monotonic() + 120
+    while not (path.exists() and path.stat().st_mtime > since):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
 
 
 def progress_of(folder: Path) -> str:
