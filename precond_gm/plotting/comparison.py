@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 __all__ = ["plot_condition", "plot_recovery", "plot_spectra", "plot_steps"]
 
 
+_RANK = 1e-8  # of the largest eigenvalue: below it is rounding, where rows are few
+
+
 def plot_condition(curves: Mapping[str, Mapping[str, Any]], label_names: Sequence[str]) -> Figure:
     """Draw the condition number of Sigma_t against t, a panel per variant, a line per label.
 
@@ -45,11 +48,15 @@ def plot_condition(curves: Mapping[str, Mapping[str, Any]], label_names: Sequenc
 
 
 def plot_spectra(spectra: Mapping[str, Sequence[float]]) -> Figure:
-    """Draw the eigenvalues of the data's covariance in the coordinates that are trained in."""
+    """Draw the eigenvalues of the data's covariance in the coordinates that are trained in.
+
+    Directions in which the rows do not vary at all are left out.
+    """
     figure, axes = new_figure(1, 1, (5.0, 3.2))
     ax = axes[0, 0]
     for index, (name, values) in enumerate(spectra.items()):
         ordered = np.sort(_floats(values))[::-1]
+        ordered = ordered[ordered > _RANK * ordered[0]]
         ax.plot(
             np.arange(1, len(ordered) + 1),
             ordered,

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from precond_gm.plotting.style import COLOURS, INK, colour, finish, new_figure
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 __all__ = ["image_grid", "plot_rows"]
@@ -62,17 +63,29 @@ def image_grid(x: NDArray[Any], label: NDArray[Any] | None, num_labels: int) -> 
 
 
 def _images(rows: Rows, label_names: Sequence[str]) -> Figure:
-    columns = min(2, len(rows))
+    grids = {t: image_grid(x, label, max(1, len(label_names))) for t, (x, label) in rows.items()}
+    aspect = max(grid.shape[1] / grid.shape[0] for grid in grids.values())
+    columns = min(2 if aspect > 1.4 else 4, len(rows))
     lines = -(-len(rows) // columns)
-    figure, axes = new_figure(lines, columns, (5.2 * columns, 2.95 * lines))
+    width = min(5.2, 10.4 / columns)
+    figure, axes = new_figure(lines, columns, (width * columns, (width / aspect + 0.5) * lines))
     for ax in axes.flat:
         ax.axis("off")
     for ax, (title, (x, label)) in zip(axes.flat, rows.items(), strict=False):
-        grid = image_grid(x, label, max(1, len(label_names)))
+        grid = grids[title]
         shown = grid[..., 0] if grid.shape[2] == 1 else grid
         ax.imshow(shown, cmap="gray_r" if grid.shape[2] == 1 else None, vmin=0, vmax=1)
-        ax.set_title(title, fontsize=10, loc="left", color=INK)
+        ax.set_title(title, fontsize=10, loc="left", color=INK, pad=16)
+        if label is not None:
+            _name_columns(ax, x.shape[3] + 1 + x.shape[2] // 16, x.shape[3], label_names)
     return figure
+
+
+def _name_columns(ax: Axes, pitch: int, width: int, label_names: Sequence[str]) -> None:
+    """Write the class over each column of images."""
+    for column, name in enumerate(label_names[:_COLUMNS]):
+        at = column * pitch + width / 2
+        ax.text(at, -0.08 * pitch, name[:14], ha="center", va="bottom", fontsize=7, color=INK)
 
 
 def _clouds(rows: Rows, label_names: Sequence[str], feature_names: Sequence[str]) -> Figure:

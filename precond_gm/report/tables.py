@@ -177,7 +177,7 @@ def table_of(values: Values, sample_steps: Sequence[int], baseline: str | None =
     names = [first, *(name for name in names if name != first)]
     rows = []
     for measure in measures_for(sample_steps):
-        if any(measure.key in metrics for runs in values.values() for metrics in runs.values()):
+        if any(_has(metrics, measure.key) for runs in values.values() for metrics in runs.values()):
             cells = tuple(_cell(values, name, first, measure) for name in names)
             rows.append(Row(measure, cells, _floor(values, measure)))
     seeds = min(len(runs) for runs in values.values())

@@ -16,7 +16,7 @@ class Verdict:
 
     Attributes:
         headline: One sentence.
-        lines: One per variant other than the baseline.
+        lines: One per variant other than the baseline; none where one seed allows none.
         caution: What limits these statements.
     """
 
@@ -35,7 +35,8 @@ def verdict_of(table: Table) -> Verdict:
         better += [name] if found[Finding.BETTER] else []
         worse += [name] if found[Finding.WORSE] else []
         lines.append(_sentence(name, table.baseline, found, _conditioned(table, index)))
-    return Verdict(_headline(table, better, worse), tuple(lines), _caution(table))
+    said = tuple(lines) if table.seeds > 1 else ()
+    return Verdict(_headline(table, better, worse), said, _caution(table))
 
 
 def number(value: float) -> str:
