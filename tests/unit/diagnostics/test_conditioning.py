@@ -6,18 +6,24 @@ import itertools
 import json
 import math
 import sys
+from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+import torch.distributed as dist
+import torch.multiprocessing as mp
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
 from precond_gm.couplings.base import AbstractCoupling
 from precond_gm.diagnostics import conditioning
+from precond_gm.diagnostics.conditioning import from_moments
 from precond_gm.diagnostics.end_moments import EndMoments
 from precond_gm.diagnostics.ends import Ends
 from precond_gm.errors import InvalidInputError
+from precond_gm.paths import LinearPath
 from precond_gm.values import Batch, Pairing
 
 
@@ -242,3 +248,35 @@ def test_infinite_values_are_named_at_any_size(monkeypatch: pytest.MonkeyPatch) 
         monkeypatch.setattr(module, "DENSE_DIM", most)
         with pytest.raises(InvalidInputError, match="row 7, feature"):
             conditioning(x)
+
+
+def test_rows_on_disk_are_read_as_they_are(tmp_path: Path) -> None:
+    """Oracle: the same rows in memory; the file is mapped, and read chunk by chunk."""
+    x = torch.randn(300, 5, generator=torch.Generator().manual_seed(0)) * torch.arange(1, 6)
+    mapped = np.lib.format.open_memmap(tmp_path / "x.npy", "w+", np.float32, tuple(x.shape))
+    mapped[:] = x.numpy()
+    on_disk = conditioning(torch.from_numpy(mapped))
+    torch.testing.assert_close(on_disk.eigenvalues, conditioning(x).eigenvalues)
+
+
+def _one_rank(rank: int, address: str, parts: list[tuple[Tensor, Tensor]], results: Tensor) -> None:
+    dist.init_process_group("gloo", init_method=address, rank=rank, world_size=2)
+    try:
+        moments = EndMoments.of(Ends(*parts[rank])).all_reduce(num_labels=3)
+        t = torch.tensor([0.5, 1.0], dtype=torch.float64)
+        report = from_moments(moments, LinearPath(), t)
+        results[rank] = torch.stack([part.condition_number for part in report.per_label.values()])
+    finally:
+        dist.destroy_process_group()
+
+
+def test_two_processes_see_the_data_of_both(tmp_path: Path) -> None:
+    """Oracle: one process with all rows; one of the two never sees the last label."""
+    x = torch.randn(90, 4, generator=torch.Generator().manual_seed(0)) * torch.arange(1, 5)
+    label = torch.arange(90) // 30
+    results = torch.zeros(2, 3, 2, dtype=torch.float64).share_memory_()
+    parts = [(x[:40], label[:40]), (x[40:], label[40:])]
+    mp.spawn(_one_rank, (f"file://{tmp_path}/rendezvous", parts, results), nprocs=2)
+    whole = conditioning(x, label, times=torch.tensor([0.5, 1.0]))
+    expected = torch.stack([part.condition_number for part in whole.per_label.values()])
+    torch.testing.assert_close(results, expected.expand(2, 3, 2))
