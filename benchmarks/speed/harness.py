@@ -76,7 +76,7 @@ def paired(
         if gc_was_on:
             gc.enable()
     ratios = times[:, 0] / times[:, 1]
-    low, high = _interval(ratios, seed)
+    low, high = interval(ratios, seed)
     return {
         "ratio": float(np.median(ratios)),
         "ratio_low": low,
@@ -147,7 +147,7 @@ def _wait() -> None:
         torch.cuda.synchronize()
 
 
-def _interval(ratios: np.ndarray, seed: int) -> tuple[float, float]:
+def interval(ratios: np.ndarray, seed: int) -> tuple[float, float]:
     rng = np.random.default_rng(seed)
     draws = rng.integers(0, len(ratios), size=(4000, len(ratios)))
     low, high = np.quantile(np.median(ratios[draws], axis=1), [0.025, 0.975])
