@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from precond_gm.paths.base import AbstractPath
-from precond_gm.values import Coefficients, TargetKind
+from precond_gm.values import Coefficients, Pairing, TargetKind
 
 __all__ = ["LinearPath"]
 
@@ -40,3 +40,10 @@ class LinearPath(AbstractPath):
         """Return the coefficients ``1 - t`` and ``t``."""
         ones, zeros = torch.ones_like(t), torch.zeros_like(t)
         return Coefficients(1 - t, -ones, t, ones, zeros, zeros)
+
+    def _target(
+        self, kind: TargetKind, pairing: Pairing, noise: Tensor | None, c: Coefficients
+    ) -> Tensor:
+        if kind is TargetKind.VELOCITY:  # the same number with one pass over the rows, not three
+            return pairing.z1 - pairing.z0
+        return super()._target(kind, pairing, noise, c)

@@ -93,6 +93,7 @@ class Loop:
         )
         self._generator = torch.Generator(engine.device)
         self._loss_sum = torch.zeros((), device=engine.device)
+        self._share = torch.tensor(1 / recipe.accumulate, device=engine.device)
         self.observer: Observer | None = None
         looks = recipe.observe_every and train.x[0].numel() <= _MOST_OBSERVED
         if looks and engine.is_main_process:
@@ -136,7 +137,7 @@ class Loop:
             self._observe(batch)
             if self.is_done:
                 return
-            self._loss_sum += self._take_step(batch)
+            self._take_step(batch)
             self.step += 1
             self.average.update(self.step)
             if self.step % recipe.log_every == 0 or self.step == self.steps:
@@ -205,22 +206,21 @@ class Loop:
             z = batch.z1 if isinstance(batch, Pairing) else batch.x
             self.observer(self.step, z, batch.label, preconditioned=True)
 
-    def _take_step(self, batch: Batch | Pairing) -> Tensor:
-        """Return the detached mean loss of one step; nothing here waits for the device."""
+    def _take_step(self, batch: Batch | Pairing) -> None:
+        """Take one step and add its loss to the sum; nothing here waits for the device."""
         recipe, engine = self.recipe, self.engine
         rate = learning_rate(recipe, self.step, self.steps)
         for group in self._optimiser.param_groups:
             group["lr"] = rate
         self._generator.manual_seed(seed_of(self.seed, _NOISE, self.step, engine.process_index))
-        total = torch.zeros((), device=engine.device)
         size = recipe.batch_size // (engine.num_processes * recipe.accumulate)
         for number in range(recipe.accumulate):
             part = part_of(batch, slice(number * size, (number + 1) * size), engine.device)
             is_last = number == recipe.accumulate - 1
             with nullcontext() if is_last else engine.no_sync(self._field):
-                loss = self._loss(part) / recipe.accumulate
-                loss.backward()  # type: ignore[no-untyped-call]
-            total += loss.detach()
+                loss = self._loss(part)
+                loss.backward(self._share)  # type: ignore[no-untyped-call]
+            self._loss_sum.add_(loss.detach(), alpha=1 / recipe.accumulate)
         for parameter in self._apart:  # the engine shares the gradients of the network only
             parameter.grad = engine.reduce(parameter.grad, "mean")
         if recipe.clip:
@@ -228,7 +228,6 @@ class Loop:
         self._optimiser.step()
         for parameter in self._parameters:
             parameter.grad = None
-        return total
 
     def _loss(self, part: Batch | Pairing) -> Tensor:
         x, label = (part, None) if isinstance(part, Pairing) else (part.x, part.label)

@@ -71,6 +71,18 @@ def test_epochs_and_seeds_differ_and_epochs_can_be_resumed() -> None:
     assert torch.equal(second.z0, next(iter(ahead(epoch=1))).z0)
 
 
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_loop_goes_on_from_any_step(workers: int) -> None:
+    """Over the border of an epoch (12 batches). Oracle: the epochs, one after the other."""
+    pairs = ahead()
+    expected = [*pairs, *pairs]
+    for step in (0, 5, 11, 13):
+        found = ahead(num_workers=workers).batches_from(step)
+        for batch in expected[step : step + 4]:
+            assert torch.equal(next(found).z0, batch.z0)
+        found.close()
+
+
 def test_a_larger_ot_batch_lowers_the_cost() -> None:
     """Oracle: transport among more rows is cheaper."""
     small, large = ahead(ot_batch=8), ahead(ot_batch=96)
