@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import torch
-from excess_risk_figures import draw, print_last
+from excess_risk_figures import conclude, draw, print_last
 from mixtures import Mixture, target
 from table import Table, options
 from tqdm import tqdm
@@ -119,3 +119,4 @@ if __name__ == "__main__":
     found = main(chosen.steps, chosen.seeds)
     draw(found, KINDS, VARIANTS, chosen.out)
     print_last(found, KINDS, VARIANTS)
+    conclude(found)
