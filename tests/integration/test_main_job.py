@@ -250,3 +250,52 @@ def test_matching_parameters_widens_the_plain_network(tmp_path: Path) -> None:
     total = mapped["parameters/map"] + mapped["parameters/network"]
     assert plain["parameters/network"] >= total
     assert plain["parameters/network"] < 1.05 * total
+
+
+@pytest.mark.parametrize("name", ["mixture-bridge", "table"])
+def test_recipes_run(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The bridge with its Euler-Maruyama samples, and a table; digits is run above.
+
+    Oracle: the parts that the recipe names, and figures that are finite.
+    """
+    monkeypatch.chdir(tmp_path)
+    np.savetxt("t.csv", np.random.default_rng(0).normal(size=(90, 4)).round(3), delimiter=",")
+    data = ["--data", "t.csv", "label=none"] if name == "table" else []
+    short = [word for word in SMALL if "model" not in word]
+    words = ["train", "--recipe", name, "--variants", "whiten", "--seeds", "1", "--no-tracking"]
+    result = call(*words, *data, *short, "model_options={width: 16, depth: 1}")
+    assert result.exit_code == 0, result.output
+    found = Comparison.load(tmp_path / "runs" / f"{name}-001")
+    assert found.recipe["path"] == ("brownian-bridge" if name == "mixture-bridge" else "linear")
+    assert np.isfinite(found.results[0].metrics["quality/w2_6"])
+    picture = call(
+        "sample", f"runs/{name}-001/whiten/seed-0", "-n", "9", "--steps", "4", "--image", "s.png"
+    )
+    assert picture.exit_code == 0, picture.output
+    assert (tmp_path / "s.png").stat().st_size > 1000
+
+
+def test_a_model_is_registered_by_choice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, store: str
+) -> None:
+    """Oracle: MLflow's registry, by name and version; the model predicts from there."""
+    import mlflow
+
+    monkeypatch.chdir(tmp_path)
+    words = ["train", "--recipe", "digits", "--variants", "whiten", "--seeds", "1", *SMALL]
+    result = call(*words, "register=my-digits", "--tracking-uri", store)
+    assert result.exit_code == 0, result.output
+    versions = mlflow.MlflowClient(store).search_model_versions("name='my-digits'")
+    assert [str(version.version) for version in versions] == ["1"]
+    before = mlflow.get_tracking_uri()
+    mlflow.set_tracking_uri(store)
+    try:
+        model = mlflow.pyfunc.load_model("models:/my-digits/1")
+    finally:
+        mlflow.set_tracking_uri(before)
+    assert model.predict(np.array([3, 7], dtype=np.int64), params={"steps": 2}).shape == (
+        2,
+        1,
+        8,
+        8,
+    )
