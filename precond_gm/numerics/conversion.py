@@ -19,7 +19,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import cast
+from typing import TypeAlias
 
 import torch
 from torch import Tensor
@@ -30,7 +30,8 @@ from precond_gm.values import Coefficients, TargetKind
 
 __all__ = ["Affine", "check_conversion", "conversion", "noise_rate"]
 
-Row = tuple["Tensor | float", ...]
+Entry: TypeAlias = "Tensor | float"
+Row = tuple[Entry, ...]
 RowOf = Callable[[TargetKind, Coefficients], "Row | None"]
 _LARGE = 1e18  # its square is finite in float32
 
@@ -63,7 +64,7 @@ class Affine:
     def __call__(self, prediction: Tensor, z: Tensor) -> Tensor:
         """Convert a prediction at the points ``z``."""
         scale, shift = self.scale.to(z.dtype), self.shift.to(z.dtype)
-        return expand(scale, z) * prediction + expand(shift, z) * z
+        return torch.addcmul(expand(shift, z) * z, expand(scale, z), prediction)
 
 
 def conversion(
@@ -193,11 +194,34 @@ def _solve(have: Row, want: Row, point: Row, *, like: Tensor) -> Affine:
     if entry is not None:  # multiples of each other: z_t is not needed, even where it is parallel
         return Affine(want[entry] / have[entry] * torch.ones_like(like), torch.zeros_like(like))
     (h0, h1), (w0, w1), (p0, p1) = map(_bounded, have[-2:]), want[-2:], point[-2:]
-    det = cast("Tensor", h1 * p0 - h0 * p1)  # an entry of the point is a tensor
-    return Affine((w1 * p0 - w0 * p1) / det, (h1 * w0 - h0 * w1) / det)
+    det = _cross(h1, p0, h0, p1)
+    if not isinstance(det, Tensor):
+        det = torch.full_like(like, det)
+    return Affine(_cross(w1, p0, w0, p1) / det, _cross(h1, w0, h0, w1) / det)
 
 
-def _bounded(entry: Tensor | float) -> Tensor | float:
+def _cross(a: Entry, b: Entry, c: Entry, d: Entry) -> Entry:
+    """Return ``a b - c d`` without an operation for what is 0 or 1 at all times."""
+    first, second = _product(a, b), _product(c, d)
+    if _is(second, 0):
+        return first
+    return -second if _is(first, 0) else first - second
+
+
+def _product(a: Entry, b: Entry) -> Entry:
+    if _is(a, 0) or _is(b, 0):
+        return 0.0
+    if _is(a, 1):
+        return b
+    return a if _is(b, 1) else a * b
+
+
+def _is(entry: Entry, number: float) -> bool:
+    """Whether an entry is this number on every path; tensors are not looked into."""
+    return not isinstance(entry, Tensor) and entry == number
+
+
+def _bounded(entry: Entry) -> Entry:
     """Bound what is infinite at an end, so that quotients of it reach their limit there."""
     return entry.clamp(-_LARGE, _LARGE) if isinstance(entry, Tensor) else entry
 

@@ -70,7 +70,10 @@ class InverseRemaining(AbstractWeight):
 
     def __call__(self, t: Tensor, coefficients: Coefficients) -> Tensor:
         """Return the weight at times ``t``."""
-        return (1 - t + self.eps).clamp(min=self.clamp).pow(-self.power)
+        remaining = torch.rsub(t, 1 + self.eps)  # every operation counts: steps are short
+        if self.clamp:
+            remaining = remaining.clamp(min=self.clamp)
+        return remaining.pow(-self.power)
 
 
 @final
