@@ -1,6 +1,6 @@
 """An objective against ``((pred - target) ** 2).mean()`` in a training step, and what times cost.
 
-Run: python benchmarks/speed/objective.py
+Run: python benchmarks/speed/objective.py (about two minutes)
 
 The first part trains the demo's MLP on points that are drawn once, so that the loss is all that
 differs. The second part measures, at the price of the drawing itself, by which factor stratified
@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from harness import line, paired, save
+from harness import line, paired, save, steady_allocator
 from torch import Tensor
 
 import precond_gm as pg
@@ -54,7 +54,7 @@ def steps_of_training() -> dict[str, Any]:
         judged = stepper(lambda out, o=objective, s=sample: o(s, out).total, t, sample.z_t)
         target = sample.target
         by_hand = stepper(lambda out, a=target: ((out - a) ** 2).mean(), t, sample.z_t)
-        results[name] = paired(judged, by_hand, blocks=200)
+        results[name] = paired(judged, by_hand, blocks=200, block_seconds=0.04)
         print(line(name, results[name]))
     return results
 
@@ -115,6 +115,8 @@ def variance_at_equal_cost() -> dict[str, Any]:
 
 def main() -> None:
     """Measure, print and save."""
+    steady_allocator()
+    torch.set_num_threads(1)
     record = {
         "width": WIDTH,
         "batch": BATCH,
