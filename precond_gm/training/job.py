@@ -3,16 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
-import platform
-import shlex
 import time
 from contextlib import nullcontext
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
-
-import torch
 
 from precond_gm import preconditioners
 from precond_gm.data import Prepared, ReadOptions, ScaleKind, prepare, read
@@ -22,6 +16,13 @@ from precond_gm.tracking import MlflowTracker
 from precond_gm.tracking.store import default_uri
 from precond_gm.training.budget import steps_of
 from precond_gm.training.build import build_flow
+from precond_gm.training.description import (
+    advice_of,
+    described,
+    features_of,
+    line_of,
+    machine_of,
+)
 from precond_gm.training.engine import make_engine
 from precond_gm.training.evaluation import some_rows
 from precond_gm.training.latent import encoded
@@ -97,7 +98,7 @@ class Job:
                 run_id=self.known.get("parent"),
                 spool=folder / SPOOL,
                 tags=TAGS,
-                advice=_advice(folder, tracking_uri or default_uri()),
+                advice=advice_of(folder, tracking_uri or default_uri()),
             )
 
     def __enter__(self) -> Job:
@@ -122,7 +123,7 @@ class Job:
         """Run what is not finished yet and return the comparison."""
         start = time.perf_counter()
         data = self._data()
-        self.progress.say(_described(data))
+        self.progress.say(described(data))
         results: list[RunResult] = []
         total = self.recipe.seeds * len(self.recipe.variants)
         for seed in range(self.recipe.seeds):
@@ -132,7 +133,7 @@ class Job:
             for run, fit, count in zip(runs, fits, steps, strict=True):
                 result = self._run(run, fit, count)
                 results.append(result)
-                self.progress.say(_line(len(results), total, result))
+                self.progress.say(line_of(len(results), total, result))
         names = [variant.name for variant in self.recipe.variants]
         results.sort(key=lambda result: (names.index(result.variant), result.seed))
         return self._compared(data, results, time.perf_counter() - start)
@@ -197,13 +198,13 @@ class Job:
                 "rows": {name: part.x.shape[0] for name, part in parts.items()},
                 "event_shape": list(data.event_shape),
                 "label_names": list(data.label_names),
-                "features": self._features(data),
+                "features": {} if self.recipe.latent else features_of(data),
                 "notes": list(data.notes),
             },
             results=tuple(results),
             real=real,
             real_label=label,
-            machine=_machine(self.engine, seconds),
+            machine=machine_of(self.engine, seconds),
             tracking={}
             if self.tracker is None
             else {
@@ -215,19 +216,6 @@ class Job:
         if self.engine.is_main_process:
             comparison.save(self.folder)
         return comparison
-
-    def _features(self, data: Prepared) -> dict[str, Any]:
-        """Return what a table's figures need to show columns by name, in the units of the file."""
-        if len(data.event_shape) != 1 or self.recipe.latent:
-            return {}
-        width = data.event_shape[0]
-        names = data.feature_names or tuple(f"column {i}" for i in range(width))
-        scaling = data.scaling
-        return {
-            "names": list(names),
-            "shift": plain(scaling.shift.expand(width)),
-            "scale": plain(scaling.scale.expand(width)),
-        }
 
     def _remember(self, key: str, run_id: str) -> None:
         if self.known.get(key) != run_id:
@@ -256,45 +244,11 @@ def _map_size(variant: Any, data: Prepared) -> int:
     return sum(p.numel() for p in part.parameters())
 
 
-def _described(data: Prepared) -> str:
-    labels = f", {data.num_labels} labels" if data.num_labels else ", no labels"
-    rows = " + ".join(str(p.x.shape[0]) for p in (data.train, data.validation, data.test))
-    return f"{data.name}: {rows} rows (train, validation, test) of shape {data.event_shape}{labels}"
-
-
-def _line(done: int, total: int, result: RunResult) -> str:
-    metrics = result.metrics
-    return (
-        f"[{done}/{total}] {result.variant}, seed {result.seed}: map fitted in "
-        f"{metrics['fit/seconds']:.1f} s, {result.steps} steps in "
-        f"{metrics['training/seconds']:.1f} s ({metrics['training/rows_per_second']:,.0f} rows/s)"
-    )
-
-
-def _machine(engine: Any, seconds: float) -> dict[str, Any]:
-    names = ("precond_gm", "torch", "mlflow", "numpy")
-    device = str(engine.device)
-    if engine.device.type == "cuda":
-        device = torch.cuda.get_device_name(engine.device)
-    return {
-        "versions": {"python": platform.python_version(), **{n: version(n) for n in names}},
-        "cores": os.cpu_count(),
-        "device": device,
-        "processes": engine.num_processes,
-        "seconds": seconds,
-    }
-
-
 def _tidy(folder: Path) -> None:
     """Remove files that a kill left half-written: they are hidden and end in a process's number."""
     for path in folder.rglob(".*.*"):
         if path.suffix[1:].isdigit():
             path.unlink()
-
-
-def _advice(folder: Path, uri: str) -> str:
-    words = ["precond-gm", "report", str(folder), "--send", "--tracking-uri", uri]
-    return f"Nothing is lost: it is kept in {folder}. Send it later with: {shlex.join(words)}"
 
 
 def _read(path: Path) -> dict[str, str]:
