@@ -105,8 +105,8 @@ def conclude(table: Table) -> None:
         f"of its own field, {three('gaussian', 'left', end)}, and yet the worst samples and the "
         f"most proved directions.",
         f"Does not hold, mixture: {three('mixture', 'left', end)} of the field is left. The pooled "
-        f"covariance is that of the means; within components the condition number stays 1e4, "
-        f"and that sets the tail. Samples gain little in the lowest quarter of each component: "
+        f"covariance is that of the means, so whitening it does not undo the conditioning within "
+        f"components, which sets the tail. Samples gain little in the lowest quarter of each component: "
         f"{three('mixture', 'variance_low', end)}.",
     ]
     target = table.path.with_suffix(".json")
