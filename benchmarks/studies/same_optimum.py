@@ -64,6 +64,8 @@ def draw(table: Table, out: Path) -> None:
         ax.fill_between(places, low, high, color=shade, alpha=0.2)
     ax.set_xscale("log")
     ax.set_yscale("log")
+    ax.set_xticks(places, [f"{place:,.0f}" for place in places])
+    ax.minorticks_off()
     finish(ax, "Excess error of x1, rate decayed to zero", "training steps", "squared error",
            legend=True)  # fmt: skip
     out.mkdir(parents=True, exist_ok=True)
@@ -87,8 +89,21 @@ def main() -> None:
         places, values = table.series(case, "x1_excess")
         cells = [f"{at:.0f}: {m:.3g} +- {h:.2g}" for at, (m, h) in zip(places, values, strict=True)]
         print(f"{case:<12}", *(f"{cell:>28}" for cell in cells))
-    floor = float(table.series("uniform", "x1_excess")[1][-1][0])
-    print(f"root of the last uniform excess: {math.sqrt(floor):.3g} for data of radius 2")
+    found = {case: [mean for mean, _ in table.series(case, "x1_excess")[1]] for case in cases}
+    slopes = {law: math.log(found[law][-1] / found[law][0]) / math.log(16) for law in LAWS}
+    lines = [f"{law}: excess falls like steps^{slope:.2f}" for law, slope in slopes.items()]
+    first, last = (table.series("difference", "x1_excess")[1][i] for i in (0, -1))
+    lines.append(
+        f"Beta(2, 2) less uniform: {first[0]:.4f} +- {first[1]:.4f} after {budgets[0]} steps, "
+        f"{last[0]:.5f} +- {last[1]:.5f} after {budgets[-1]}: one optimum, approached from above "
+        f"by both, and not reached by either"
+    )
+    ratio = found["Beta(2, 2)"][-1] / found["uniform"][-1]
+    lines.append(
+        f"at {budgets[-1]} steps Beta(2, 2) still has {ratio:.2f} times the excess of uniform "
+        f"times, by an error that weights all t alike: it sees the ends more rarely"
+    )
+    table.conclude(*lines)
     draw(table, chosen.out)
 
 

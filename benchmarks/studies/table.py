@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import csv
+import json
 import math
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
@@ -74,6 +75,12 @@ class Table:
         centre = np.array([mean for mean, _ in logs])
         half = np.array([width if math.isfinite(width) else 0.0 for _, width in logs])
         return list(found), np.exp(np.stack([centre, centre - half, centre + half]))
+
+    def conclude(self, *lines: str) -> None:
+        """Print what the numbers say, and keep it beside them."""
+        text = json.dumps({"steps": self.steps, "conclusions": lines}, indent=1)
+        self.path.with_suffix(".json").write_text(text + "\n")
+        print(*lines, sep="\n")
 
     def print(self, cases: Sequence[str], metrics: Sequence[str]) -> None:
         """Print mean and 95 % half width over seeds of metrics taken at one place."""
