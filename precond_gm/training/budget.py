@@ -20,6 +20,7 @@ from precond_gm.training.loop import Loop
 from precond_gm.training.recipe import Recipe
 from precond_gm.training.results import write_text
 from precond_gm.training.run import START, Run
+from precond_gm.training.source import part_of
 from precond_gm.values import Batch
 
 __all__ = ["steps_of"]
@@ -62,11 +63,16 @@ def steps_of(
 def _step_seconds(run: Run) -> float:
     """Measure a step of the loop, as it will be, on a copy of the run: the median of blocks."""
     flow, device = load(run.folder / START).to(run.engine.device), run.engine.device
-    x, label = run.data.train.x[:_ROWS].to(device), run.data.train.label
-    label = None if label is None else label[:_ROWS].to(device)
+    rows = max(_ROWS, run.recipe.ot_batch)
+    x, label = run.data.train.x[:rows].to(device), run.data.train.label
+    label = None if label is None else label[:rows].to(device)
     z = Batch(flow.precondition(x, label), label)
+    if run.recipe.pairs_ahead:
+        z = part_of(z, slice(None), torch.device("cpu"))
     steps = _BLOCK * (_BLOCKS + 1)
-    recipe = dataclasses.replace(run.recipe, validate_every=0, checkpoint_every=steps)
+    recipe = dataclasses.replace(
+        run.recipe, validate_every=0, observe_every=0, checkpoint_every=steps
+    )
     marks: list[float] = []
 
     def mark(step: int, loss: float) -> None:
