@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 __all__ = ["advise", "log", "section_of", "write"]
 
+_TITLE = "Study of the sampling steps"
+
 
 def advise(
     subject: Any,
@@ -65,7 +67,7 @@ def write(out: Path, reports: dict[str, AbstractReport], sections: list[Section]
         (out / name / "report.json").write_text(json.dumps(report.to_dict(), indent=1) + "\n")
         report.plot().savefig(out / name / "figure.png", dpi=130)
         write_section(section, out / name)
-    page = write_page(sections[0].title, sections, out / "study.html")
+    page = write_page(_TITLE, sections, out / "study.html")
     click.echo(f"Report: {page}", err=True)
 
 
@@ -80,5 +82,5 @@ def log(
         for name, report in reports.items():
             tracker.log_report(report, name)
         with tempfile.TemporaryDirectory() as scratch:
-            page = write_page(sections[0].title, sections, Path(scratch) / "study.html")
+            page = write_page(_TITLE, sections, Path(scratch) / "study.html")
             tracker.log_file(page)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import itertools
+from typing import Any
 
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from precond_gm.diagnostics.step_size.mesh import Mesh
 from precond_gm.diagnostics.step_size.runs import RunRows, run_together
@@ -59,6 +61,30 @@ def run(
         chunk=chunk,
         generator=source,
     )
+
+
+class Reads(TorchDispatchMode):
+    """Counts how often the host reads a number of a tensor, which would stall a device."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.count = 0
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
+        self.count += func is torch.ops.aten._local_scalar_dense.default
+        return func(*args, **(kwargs or {}))
+
+
+def test_the_host_does_not_wait_for_a_step() -> None:
+    """The host reads as many numbers in 4 steps as in 64. Oracle: the dispatcher's own count."""
+    counts = []
+    for steps in (4, 64):
+        with Reads() as reads:
+            run(decay, [steps, steps // 2])
+        counts.append(reads.count)
+    assert counts[0] == counts[1] <= 3
 
 
 @settings(max_examples=25, deadline=None)
