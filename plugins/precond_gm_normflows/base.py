@@ -10,7 +10,9 @@ from torch import Tensor, nn
 from precond_gm.preconditioners.flows import AbstractFlow
 from precond_gm.values import Transformed
 
-__all__ = ["AbstractNormflows", "Layers"]
+__all__ = ["MAX_LOG_SCALE", "AbstractNormflows", "Layers"]
+
+MAX_LOG_SCALE = 3.0  # of one layer: keeps the round trip within a few hundred roundings
 
 
 class Layers(nn.Module):

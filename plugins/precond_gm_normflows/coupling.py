@@ -12,11 +12,9 @@ from torch import Tensor, nn
 
 from precond_gm.errors import InvalidInputError
 from precond_gm.values import InverseKind
-from precond_gm_normflows.base import AbstractNormflows, Layers
+from precond_gm_normflows.base import MAX_LOG_SCALE, AbstractNormflows, Layers
 
 __all__ = ["RQS", "RealNVP"]
-
-MAX_LOG_SCALE = 3.0  # of one layer: keeps the round trip within a few hundred roundings
 
 
 class ConditionalCoupling(nf.flows.Flow):

@@ -11,9 +11,29 @@ from torch import Tensor, nn
 
 from precond_gm.errors import InvalidInputError
 from precond_gm.values import InverseKind
-from precond_gm_normflows.base import AbstractNormflows
+from precond_gm_normflows.base import MAX_LOG_SCALE, AbstractNormflows
 
 __all__ = ["Glow"]
+
+
+class Bounded(nn.Module):
+    """A coupling network whose log-scales, every second channel, stay within bounds.
+
+    normflows leaves them unbounded: a row far out overflows, and does not come back.
+
+    Args:
+        network: The network.
+    """
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return shifts and log-scales, in turns."""
+        shift, log_scale = self.network(x).unflatten(1, (-1, 2)).unbind(2)
+        log_scale = MAX_LOG_SCALE * torch.tanh(log_scale / MAX_LOG_SCALE)
+        return torch.stack([shift, log_scale], 2).flatten(1, 2)
 
 
 class Scales(nn.Module):
@@ -47,9 +67,11 @@ class Scales(nn.Module):
                 self.shifts.append(nf.flows.CCAffineConst((channels, 1, 1), labels))
             if scale < scales - 1:
                 channels //= 2
-        for module in self.modules():
+        for module in list(self.modules()):
             if isinstance(module, nf.flows.ActNorm):
                 module.data_dep_init_done = torch.ones(())  # rows are scaled already
+            if isinstance(module, nf.flows.AffineCoupling):
+                module.param_map = Bounded(module.param_map)
 
     def inverse(self, x: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
         """Go from data to noise."""

@@ -29,11 +29,12 @@ def check_preconditioner(preconditioner: str | AbstractPreconditioner, max_steps
 
     It is fitted on a known mixture, with labels and without, on vectors and images, in float32 and
     float64, for a few steps, and must then: undo itself within its own tolerance, in both
-    directions; give a log-determinant that agrees with autograd's Jacobian and with the inverse's;
-    treat rows on their own; tell labels apart if it says so; be frozen; report finite numbers;
-    survive ``state_dict``, ``build`` and ``deepcopy`` unchanged; refuse use before the fit, another
-    shape and missing labels. Where a class takes only some event shapes, it says so by
-    ``InvalidInputError`` at the fit, and the others are checked.
+    directions, and for rows 40 deviations out unless it refuses them; give a log-determinant that
+    agrees with autograd's Jacobian and with the inverse's; treat rows on their own; tell labels
+    apart if it says so; be frozen; report finite numbers; survive ``state_dict``, ``build`` and
+    ``deepcopy`` unchanged; refuse use before the fit, another shape and missing labels. Where a
+    class takes only some event shapes, it says so by ``InvalidInputError`` at the fit, and the
+    others are checked.
 
     Args:
         preconditioner: Name in the registry, or an instance (copied before each fit).
@@ -102,6 +103,7 @@ def _check_fitted(
     assert not part.training, f"{name} is not in eval mode after the fit."
     with torch.no_grad():
         _check_round_trip(part, x, label)
+        _check_far_rows(part, x, label)
         _check_rows(part, x, label)
         _check_labels(part, x, label)
         _check_copies(part, x, label)
@@ -127,6 +129,20 @@ def _check_round_trip(part: AbstractPreconditioner, x: Tensor, label: Tensor | N
     error = float((again - z).abs().max() / z.abs().max())
     allowed = tolerance * 1000  # z may be stretched against x: in f32 that costs digits
     assert error <= allowed, f"{name}: z to x to z off by {error:.2g}, allowed {allowed:.2g}."
+
+
+def _check_far_rows(part: AbstractPreconditioner, x: Tensor, label: Tensor | None) -> None:
+    far = x.mean(0) + 40 * (x - x.mean(0))
+    try:
+        back = part.inverse(part(far, label).value, label).value
+    except InvalidInputError:
+        return  # outside the domain of a bounded map, and refused
+    name, allowed = _name(part), 100 * _tolerance(part, x.dtype)  # slopes are extreme there
+    error = float((back - far).abs().max() / far.abs().max())
+    assert error <= allowed, (
+        f"{name}: rows 40 deviations out come back with an error of {error:.2g}, allowed "
+        f"{allowed:.2g}; refuse them with InvalidInputError if the map is bounded."
+    )
 
 
 def _check_rows(part: AbstractPreconditioner, x: Tensor, label: Tensor | None) -> None:
