@@ -7,7 +7,7 @@ digits when the mean is large against the deviation.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -159,7 +159,7 @@ class MomentGathering:
 def grouped(
     rows: Tensor, group: Tensor, weight: Tensor | None = None
 ) -> Iterator[tuple[int, Tensor, Tensor | None]]:
-    """Yield each group's number, rows and weights; one gather, then contiguous slices.
+    """Yield each group's number, rows and weights, one group at a time.
 
     Args:
         rows: Rows ``batch dim``.
@@ -167,9 +167,7 @@ def grouped(
         weight: Weight of each row, or None.
     """
     names, counts = torch.unique(group, return_counts=True)
-    order, sizes = torch.argsort(group), counts.tolist()
-    parts = torch.split(rows[order], sizes)
-    weights: Sequence[Tensor | None] = [None] * len(parts)
-    if weight is not None:
-        weights = torch.split(weight[order], sizes)
-    yield from zip(names.tolist(), parts, weights, strict=True)
+    for name, index in zip(
+        names.tolist(), torch.argsort(group).split(counts.tolist()), strict=True
+    ):
+        yield name, rows[index], None if weight is None else weight[index]
