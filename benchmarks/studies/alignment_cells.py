@@ -102,6 +102,8 @@ def draw(rows: list[Row], out: Path) -> None:
             finish(ax, f"{name}: {kind.value}-prediction", "t", "norm of the gradient")
             if ax.lines:
                 ax.legend(fontsize=7, frameon=False)
+            else:
+                ax.text(0.5, 0.5, "not defined on this path", transform=ax.transAxes, ha="center")
     figure.savefig(out / "alignment_cells.png")
 
 

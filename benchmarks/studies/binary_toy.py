@@ -8,6 +8,7 @@ Run: python benchmarks/studies/binary_toy.py --steps 5000 --seeds 5 --out FOLDER
 
 from __future__ import annotations
 
+import itertools
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -138,6 +139,17 @@ def main() -> None:
                 table.add(name(cell), seed, list(run(cell, seed, chosen.steps)))
     metrics = ["x1_error_mean", "gradient_spike", "distance_to_bits", "single_error", "pair_error"]
     table.print([name(cell) for cell in CELLS], metrics)
+    cells = {cell: name(cell) for cell in CELLS}
+    lines = []
+    for metric in ("x1_error_mean", "pair_error"):
+        for law in ("uniform", "logit-normal"):
+            for have, other in (("x1", "velocity"), ("velocity", "x1")):
+                pair = cells[have, have, law], cells[have, other, law]
+                lines.append("aligned: " + table.compare(*pair, metric))
+        for have, loss in itertools.product(("x1", "velocity"), repeat=2):
+            pair = cells[have, loss, "uniform"], cells[have, loss, "logit-normal"]
+            lines.append("time law: " + table.compare(*pair, metric))
+    table.conclude(*lines)
     draw(table, chosen.out)
 
 

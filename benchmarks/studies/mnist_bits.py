@@ -102,6 +102,10 @@ def main() -> None:
                 pictures[case], numbers = run(case, seed, chosen.steps, data, test)
                 table.add(case, seed, numbers)
     table.print(list(CASES), ["single_error", "pair_error", "triple_error", "c2st", "white_share"])
+    offset, bce, mse = CASES
+    metrics = ("pair_error", "triple_error", "c2st", "white_share")
+    pairs = [(bce, mse), (offset, bce), (offset, mse)]
+    table.conclude(*(table.compare(*pair, metric) for pair in pairs for metric in metrics))
     draw(pictures, chosen.out)
 
 

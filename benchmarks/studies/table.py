@@ -76,6 +76,22 @@ class Table:
         half = np.array([width if math.isfinite(width) else 0.0 for _, width in logs])
         return list(found), np.exp(np.stack([centre, centre - half, centre + half]))
 
+    def compare(self, case: str, other: str, metric: str) -> str:
+        """Say by how much a metric of two cases differs, paired by seed, with its interval."""
+        by_seed: dict[str, dict[str, float]] = {case: {}, other: {}}
+        for row in self.rows:
+            if row["case"] in by_seed and row["metric"] == metric:
+                by_seed[row["case"]][row["seed"]] = float(row["value"])
+        seeds = sorted(by_seed[case].keys() & by_seed[other].keys())
+        if not seeds:
+            return f"{metric}: {case!r} and {other!r} share no seed"
+        mean, half = interval([by_seed[case][s] - by_seed[other][s] for s in seeds])
+        shown = "no difference shown" if abs(mean) <= half else "lower" if mean < 0 else "higher"
+        return (
+            f"{metric}: {case!r} less {other!r} is {mean:.3g} +- {half:.2g} over {len(seeds)} "
+            f"seeds: {shown}"
+        )
+
     def conclude(self, *lines: str) -> None:
         """Print what the numbers say, and keep it beside them."""
         text = json.dumps({"steps": self.steps, "conclusions": lines}, indent=1)
