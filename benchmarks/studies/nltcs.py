@@ -107,8 +107,8 @@ def main() -> None:
                 found = run(case, seed, chosen.steps, data, test)
                 table.add(case, seed, numbers(found))
     table.print([*CASES, *yardsticks], METRICS)
-    bce, mse, singular, aligned, bent = list(CASES)[1:]
-    pairs = [(list(CASES)[0], bce), (bce, mse), (mse, singular), (aligned, bent), (mse, aligned)]
+    offset, bce, mse, singular, aligned, bent = CASES
+    pairs = [(offset, bce), (bce, mse), (mse, singular), (aligned, bent), (mse, aligned)]
     table.conclude(*(table.compare(*pair, metric) for pair in pairs for metric in ("kl", "c2st")))
     draw(table, chosen.out)
 
