@@ -13,6 +13,7 @@ A cell that is in the results already is kept. Run, about 12 minutes:
 from __future__ import annotations
 
 import argparse
+import csv
 import json
 import math
 import multiprocessing
@@ -45,6 +46,11 @@ LARGE = ("channel", "low-rank", "patch", "spectral", "standardize")  # run at th
 ROWS = {3072: 1_000, 196_608: 120}  # 4,000 elsewhere
 STEPS, LABELS, TRIAL_ROWS, ROUNDS = 10, 4, 512, 3
 KEY = ("name", "dim")
+COLUMNS = (
+    *KEY,
+    *("step_ms", "fit_s", "forward_ms", "inverse_ms", "share_of_sampling", "memory_mib"),
+    *("round_trip", "condition_before", "condition_after", "stopped_after_s", "refused"),
+)
 Cell = dict[str, Any]
 Say = Callable[..., None]
 
@@ -162,12 +168,22 @@ def main() -> None:
                 cells = [table[key] for key in sorted(table)]
                 save(file, {"flow_steps": STEPS, "limit_s": given.limit, "cells": cells})
             print(_line(table[name, dim]), flush=True)
+    _write(file, [table[key] for key in sorted(table)])
 
 
 def _kept(file: str) -> dict[tuple[str, int], Cell]:
     path = RESULTS / f"{file}.json"
     cells = json.loads(path.read_text())["cells"] if path.is_file() else []
     return {(one["name"], one["dim"]): one for one in cells}
+
+
+def _write(file: str, cells: list[Cell]) -> None:
+    """Write the same cells as one table."""
+    with (RESULTS / f"{file}.csv").open("w", newline="") as out:
+        writer = csv.DictWriter(out, COLUMNS, lineterminator="\n", extrasaction="ignore")
+        writer.writeheader()
+        for one in cells:
+            writer.writerow({k: f"{v:.4g}" if isinstance(v, float) else v for k, v in one.items()})
 
 
 def _line(row: Cell) -> str:

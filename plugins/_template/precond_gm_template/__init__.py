@@ -23,7 +23,9 @@ class Arcsinh(AbstractPreconditioner):
     r"""Draw in long tails: ``z = asinh(x / s)``, with s the median absolute value of each feature.
 
     Nearly linear within s and logarithmic beyond; a bijection of the line with a closed-form
-    inverse. Labels play no part. Cost: O(d) both ways.
+    inverse. Labels play no part. `precond-gm list` shows the next two sentences.
+
+    Cost: O(d) both ways. Conditioning: that of rows without their tails; correlation stays.
 
     Args:
         scale: Common scale s; found from the data if not given.
