@@ -90,11 +90,12 @@ def assign(cost: Tensor, solver: str = "auto") -> Tensor:
 def potentials(cost: Tensor) -> Tensor:
     """Return a dual potential of each column, approximately optimal, from a few Sinkhorn sweeps."""
     cost = cost.to(torch.float32)
-    deviation = max(float(cost.std()), torch.finfo(cost.dtype).tiny)
-    column = torch.zeros_like(cost[0])
+    group, deviation = cost[None], cost.std()[None]
+    column = torch.zeros_like(group[:, 0])
+    weight = torch.full_like(column, 1 / cost.shape[0])
     for temperature in TEMPERATURES:
-        column = sweep(cost, column, temperature * deviation, sweeps=SWEEPS).column
-    return column
+        column = sweep(group, weight, column, temperature * deviation, sweeps=SWEEPS).column
+    return column[0]
 
 
 def _on_host(cost: Tensor) -> NDArray[np.float64]:

@@ -8,7 +8,7 @@ from torch import Tensor
 from precond_gm.errors import InvalidInputError
 from precond_gm.numerics.rows import flatten
 
-__all__ = ["squared_distances", "unit_rows"]
+__all__ = ["mean_cost", "squared_distances", "unit_rows"]
 
 
 def unit_rows(z0: Tensor, z1: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -38,7 +38,12 @@ def unit_rows(z0: Tensor, z1: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def squared_distances(rows1: Tensor, rows0: Tensor) -> Tensor:
-    """Return ``|rows1_i - rows0_j|^2``, data in rows, by one matrix product."""
-    square1, square0 = rows1.square().sum(1), rows0.square().sum(1)
-    cost = torch.addmm(square1[:, None] + square0[None, :], rows1, rows0.T, alpha=-2.0)
-    return cost.clamp_min_(0.0)
+    """Return ``|rows1_i - rows0_j|^2``, data in rows, by one matrix product; groups may lead."""
+    square1, square0 = rows1.square().sum(-1), rows0.square().sum(-1)
+    cost = (rows1 @ rows0.mT).mul_(-2.0)
+    return cost.add_(square1[..., :, None]).add_(square0[..., None, :]).clamp_min_(0.0)
+
+
+def mean_cost(cost: Tensor, weight: Tensor) -> Tensor:
+    """Return the mean of each group's costs, under the weights of its rows."""
+    return torch.einsum("gi,gij,gj->g", weight, cost, weight)

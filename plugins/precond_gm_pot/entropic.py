@@ -9,6 +9,7 @@ For costs C (data in rows, noise in columns) and uniform weights, the plan is
     \qquad \tau = \frac{\rho}{\rho + \epsilon}
 
 (rho infinite: marginals are kept; finite: their violation costs rho times its KL divergence).
+Groups of rows, a label each, are swept together, with padding of weight zero.
 
 What makes it fast: the potentials are absorbed into a kernel, so that a sweep is two matrix-vector
 products; falling temperatures reach a small epsilon in tens of sweeps instead of thousands; and
@@ -22,8 +23,7 @@ References:
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -38,98 +38,113 @@ COOLING = 3.0  # ratio of neighbouring temperatures
 
 @dataclass(frozen=True)
 class Potentials:
-    """Dual potentials of a plan between uniform weights.
+    """Dual potentials of plans between groups of rows.
 
     Attributes:
-        row: Potential f of each data row.
-        column: Potential g of each noise row.
-        epsilon: Temperature, in units of the cost.
-        violation: Total variation between the plan's noise marginal and the one that its potentials
-            ask for (the uniform one where marginals are kept), in [0, 1]; data rows are exact.
-        sweeps: Sweeps that were made at this temperature.
+        row: Potential f of each data row, shape ``groups rows``.
+        column: Potential g of each noise row, of the same shape.
+        epsilon: Temperature of each group, in units of the cost.
+        violation: Total variation between the noise marginal of each group's plan and the one that
+            its potentials ask for (the given one where marginals are kept), in [0, 1].
     """
 
     row: Tensor
     column: Tensor
-    epsilon: float
+    epsilon: Tensor
     violation: Tensor
-    sweeps: int
 
-    def log_plan(self, cost: Tensor) -> Tensor:
-        """Return ``log(n P_ij)``: rows sum to one, as laws of the noise given a data row."""
-        n = cost.shape[1]
-        return (self.row[:, None] + self.column - cost) / self.epsilon - math.log(n)
+    def log_plan(self, cost: Tensor, weight: Tensor) -> Tensor:
+        """Return the logarithm of the law of the noise given a data row, times its mass."""
+        total = (self.row[:, :, None] + self.column[:, None, :]).sub_(cost)
+        return total.div_(self.epsilon[:, None, None]).add_(weight.log()[:, None, :])
 
 
 def sweep(
     cost: Tensor,
+    weight: Tensor,
     column: Tensor,
-    epsilon: float,
+    epsilon: Tensor,
     *,
     sweeps: int = SWEEPS,
-    rho: float = math.inf,
+    rho: Tensor | None = None,
 ) -> Potentials:
     """Make a few Sinkhorn sweeps from given potentials of the columns.
 
     Args:
-        cost: Costs, data in rows.
+        cost: Costs, data in rows, shape ``groups rows rows``.
+        weight: Weight of each row on both sides, shape ``groups rows``; padding has none.
         column: Potential of each column.
-        epsilon: Temperature, in units of the cost.
+        epsilon: Temperature of each group, in units of the cost.
         sweeps: Sweeps; the last half of one makes the rows exact.
-        rho: Price of a violated marginal, in units of the cost; infinite keeps marginals.
+        rho: Price of a violated marginal for each group, in units of the cost; None keeps them.
     """
-    epsilon = max(epsilon, 1 / LARGEST_FACTOR)  # equal costs would leave no temperature at all
-    kernel = torch.sub(column / epsilon, cost, alpha=1 / epsilon)
-    top = kernel.amax(1) + math.log(cost.shape[0])
-    kernel = kernel.sub_(top[:, None]).clamp_(min=LOWEST_EXPONENT).exp_()
-    row, power = -epsilon * top, -1 / (1 + epsilon / rho)
-    # What the potentials ask of a unit of mass: one, where marginals are kept.
-    row_unit, column_unit = (row / -(rho + epsilon)).exp_(), (column / -(rho + epsilon)).exp_()
+    epsilon = epsilon.clamp_min(1 / LARGEST_FACTOR)[:, None]  # equal costs would leave none at all
+    kernel = torch.sub(column[:, None, :], cost).div_(epsilon[..., None])
+    top = kernel.amax(2)
+    kernel = kernel.sub_(top[..., None]).clamp_(min=LOWEST_EXPONENT).exp_()
+    row, ones = -epsilon * top, torch.ones_like(column)
+    power: Tensor | float = -1.0
+    row_unit = column_unit = ones
+    if rho is not None:  # what the potentials ask of a unit of mass is not one then
+        rho = rho[:, None]
+        power = -1 / (1 + epsilon / rho)
+        row_unit, column_unit = ((f / -(rho + epsilon)).exp_() for f in (row, column))
 
-    def factor(mass: Tensor, unit: Tensor) -> Tensor:
-        """Return what a row or column of the kernel, of this mass, is to be multiplied by."""
+    def factor(side: Tensor, other: Tensor, unit: Tensor) -> Tensor:
+        """Return what each row or column is to be multiplied by, given the factors of the other."""
+        mass = torch.bmm(side, (weight * other)[..., None])[..., 0]
         return mass.pow_(power).mul_(unit).clamp_(1 / LARGEST_FACTOR, LARGEST_FACTOR)
 
-    u, v = factor(kernel.sum(1), row_unit), torch.ones_like(column)
+    u, v = factor(kernel, ones, row_unit), ones
     for _ in range(sweeps):
-        v = factor(kernel.T @ u, column_unit)
-        u = factor(kernel @ v, row_unit)
-    mass = v * (kernel.T @ u)
-    row, column = row + epsilon * u.log_(), column + epsilon * v.log_()
-    if math.isfinite(rho):
-        shift = rho / 2 * (torch.logsumexp(-row / rho, 0) - torch.logsumexp(-column / rho, 0))
+        v = factor(kernel.mT, u, column_unit)
+        u = factor(kernel, v, row_unit)
+    mass = v * torch.bmm(kernel.mT, (weight * u)[..., None])[..., 0]
+    row, column, asked = row + epsilon * u.log_(), column + epsilon * v.log_(), ones
+    if rho is not None:
+        shift = _log_mean(row / -rho, weight).sub_(_log_mean(column / -rho, weight)).mul_(rho / 2)
         row, column = row + shift, column - shift
-    asked = (column / -rho).exp()
-    violation = (mass - asked).abs().sum() / (mass + asked).sum()
-    return Potentials(row, column, epsilon, violation, sweeps)
+        asked = (column / -rho).exp_()
+    gap, total = weight * (mass - asked).abs_(), weight * (mass + asked)
+    return Potentials(row, column, epsilon[:, 0], gap.sum(1) / total.sum(1))
+
+
+def _log_mean(exponent: Tensor, weight: Tensor) -> Tensor:
+    return torch.logsumexp(exponent + weight.log(), 1, keepdim=True)
 
 
 def to_tolerance(
     cost: Tensor,
-    epsilon: float,
+    weight: Tensor,
+    epsilon: Tensor,
     *,
     tolerance: float,
     max_sweeps: int,
-    rho: float = math.inf,
-) -> Potentials:
-    """Anneal to ``epsilon``, then sweep until the noise marginal is right within ``tolerance``.
+    rho: Tensor | None = None,
+) -> tuple[Potentials, int]:
+    """Anneal to ``epsilon``, then sweep until the noise marginals are right within ``tolerance``.
 
     Args:
-        cost: Costs, data in rows.
-        epsilon: Final temperature, in units of the cost.
-        tolerance: Violation at which to stop.
+        cost: Costs, data in rows, shape ``groups rows rows``.
+        weight: Weight of each row on both sides, shape ``groups rows``; padding has none.
+        epsilon: Final temperature of each group, in units of the cost.
+        tolerance: Largest violation at which to stop.
         max_sweeps: Bound on the sweeps at the final temperature.
-        rho: Price of a violated marginal, in units of the cost; infinite keeps marginals.
+        rho: Price of a violated marginal for each group, in units of the cost; None keeps them.
+
+    Returns:
+        The potentials, and the number of sweeps at the final temperature.
     """
-    column = torch.zeros_like(cost[0])
-    temperature = float(cost.std()) if cost.numel() > 1 else 0.0
-    while temperature > 2 * epsilon:
-        column = sweep(cost, column, temperature, rho=rho).column
-        temperature /= COOLING
+    column = torch.zeros_like(cost[:, 0])
+    temperature = cost.flatten(1).std(1, correction=0)
+    while bool((temperature > 2 * epsilon).any()):
+        at = torch.maximum(temperature, epsilon)
+        column = sweep(cost, weight, column, at, rho=rho).column
+        temperature = temperature / COOLING
     made = 0
     while made < max_sweeps:
-        found = sweep(cost, column, epsilon, rho=rho)
+        found = sweep(cost, weight, column, epsilon, rho=rho)
         column, made = found.column, made + SWEEPS
-        if float(found.violation) <= tolerance:
+        if bool((found.violation <= tolerance).all()):
             break
-    return replace(found, sweeps=made)
+    return found, made

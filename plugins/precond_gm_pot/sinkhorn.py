@@ -12,10 +12,9 @@ from torch import Tensor
 
 from precond_gm.couplings.plan import Plan
 from precond_gm.errors import InvalidInputError
-from precond_gm.values import Pairing
 from precond_gm_pot.assignment import assign
-from precond_gm_pot.base import AbstractTransport
-from precond_gm_pot.cost import squared_distances, unit_rows
+from precond_gm_pot.base import AbstractEntropic
+from precond_gm_pot.cost import mean_cost
 from precond_gm_pot.entropic import to_tolerance
 
 __all__ = ["Sinkhorn"]
@@ -23,7 +22,7 @@ __all__ = ["Sinkhorn"]
 
 @final
 @dataclass(frozen=True)
-class Sinkhorn(AbstractTransport):
+class Sinkhorn(AbstractEntropic):
     r"""Pair noise with data by an entropic plan.
 
     .. math::
@@ -74,30 +73,24 @@ class Sinkhorn(AbstractTransport):
                 f"{self.tolerance} and {self.max_sweeps}."
             )
 
-    @torch.no_grad()
-    def plan(self, z0: Tensor, z1: Tensor) -> Plan:
-        """Return the plan between the rows of one label, with its marginal error."""
-        rows0, rows1, scale = unit_rows(z0, z1)
-        cost = squared_distances(rows1, rows0)
-        unit = float(cost.mean()) if self.relative else 1 / float(scale) ** 2
-        smallest = torch.finfo(cost.dtype).eps * float(cost.max())  # what rounding leaves of a cost
-        epsilon = max(self.epsilon * unit, smallest, torch.finfo(cost.dtype).tiny)
-        found = to_tolerance(cost, epsilon, tolerance=self.tolerance, max_sweeps=self.max_sweeps)
-        if not (error := float(found.violation)) <= self.tolerance:
+    def plans(self, cost: Tensor, weight: Tensor, scale: Tensor) -> Plan:
+        """Return plans, and warn if their noise marginals are wrong."""
+        unit = mean_cost(cost, weight) if self.relative else scale.square().reciprocal()
+        smallest = torch.finfo(cost.dtype).eps * cost.amax((1, 2))  # what rounding leaves of a cost
+        epsilon = torch.maximum(self.epsilon * unit, smallest)
+        found, sweeps = to_tolerance(
+            cost, weight, epsilon, tolerance=self.tolerance, max_sweeps=self.max_sweeps
+        )
+        if not (error := float(found.violation.amax())) <= self.tolerance:
             warnings.warn(
                 f"Sinkhorn: the noise marginal is off by {error:.2g} in total variation after "
-                f"{found.sweeps} sweeps, above the tolerance {self.tolerance:g}. Raise epsilon "
-                f"or max_sweeps, or use 'pot.exact'.",
+                f"{sweeps} sweeps, above the tolerance {self.tolerance:g}. Raise epsilon or "
+                f"max_sweeps, or use 'pot.exact'.",
                 RuntimeWarning,
                 stacklevel=2,
             )
-        return Plan(torch.softmax(found.log_plan(cost), 1))
+        return Plan(torch.softmax(found.log_plan(cost, weight), 2))
 
-    def pair_group(
-        self, z0: Tensor, z1: Tensor, label: Tensor | None, generator: torch.Generator | None
-    ) -> Pairing:
-        """Draw or round one group's pairs."""
-        plan = self.plan(z0, z1)
-        if self.pairs == "round":
-            return Pairing(z0[assign(-plan.conditional)], z1, label)
-        return Pairing(z0[plan.draw(generator)], z1, label)
+    def choose(self, plan: Plan, generator: torch.Generator | None) -> Tensor:
+        """Draw from the plan, or round it."""
+        return assign(-plan.conditional) if self.pairs == "round" else plan.draw(generator)

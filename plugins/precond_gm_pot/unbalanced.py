@@ -11,9 +11,8 @@ from torch import Tensor
 
 from precond_gm.couplings.plan import Plan
 from precond_gm.errors import InvalidInputError
-from precond_gm.values import Pairing
-from precond_gm_pot.base import AbstractTransport
-from precond_gm_pot.cost import squared_distances, unit_rows
+from precond_gm_pot.base import AbstractEntropic
+from precond_gm_pot.cost import mean_cost
 from precond_gm_pot.entropic import to_tolerance
 
 __all__ = ["Unbalanced"]
@@ -21,7 +20,7 @@ __all__ = ["Unbalanced"]
 
 @final
 @dataclass(frozen=True)
-class Unbalanced(AbstractTransport):
+class Unbalanced(AbstractEntropic):
     r"""Pair noise with data by an entropic plan whose marginals may give way.
 
     .. math::
@@ -71,27 +70,21 @@ class Unbalanced(AbstractTransport):
         """False: far rows lose mass on both sides."""
         return False
 
-    @torch.no_grad()
-    def plan(self, z0: Tensor, z1: Tensor) -> Plan:
-        """Return the plan between the rows of one label, with the mass of each data row."""
-        rows0, rows1, _ = unit_rows(z0, z1)
-        cost = squared_distances(rows1, rows0)
-        unit = max(float(cost.mean()), torch.finfo(cost.dtype).tiny)
-        found = to_tolerance(
+    def plans(self, cost: Tensor, weight: Tensor, scale: Tensor) -> Plan:
+        """Return plans with the mass of each data row."""
+        unit = mean_cost(cost, weight).clamp_min(torch.finfo(cost.dtype).tiny)
+        found, _ = to_tolerance(
             cost,
+            weight,
             self.epsilon * unit,
             tolerance=self.tolerance,
             max_sweeps=self.max_sweeps,
             rho=self.rho * unit,
         )
-        log_plan = found.log_plan(cost)
-        mass = torch.softmax(log_plan.logsumexp(1), 0) * cost.shape[0]
-        return Plan(torch.softmax(log_plan, 1), mass)
+        log_plan = found.log_plan(cost, weight)
+        mass = torch.softmax(log_plan.logsumexp(2) + weight.log(), 1)
+        return Plan(torch.softmax(log_plan, 2), mass / weight.amax(1, keepdim=True))
 
-    def pair_group(
-        self, z0: Tensor, z1: Tensor, label: Tensor | None, generator: torch.Generator | None
-    ) -> Pairing:
-        """Draw one group's pairs and weigh them."""
-        plan = self.plan(z0, z1)
-        weight = None if plan.mass is None else plan.mass.to(z1.dtype)
-        return Pairing(z0[plan.draw(generator)], z1, label, weight)
+    def choose(self, plan: Plan, generator: torch.Generator | None) -> Tensor:
+        """Draw from the plan."""
+        return plan.draw(generator)

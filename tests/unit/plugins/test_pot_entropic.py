@@ -14,6 +14,7 @@ from torch import Tensor
 from precond_gm.errors import InvalidInputError
 from precond_gm_pot import Exact, Sinkhorn, Unbalanced
 from precond_gm_pot.cost import squared_distances, unit_rows
+from precond_gm_pot.groups import groups_of
 
 
 def gen(seed: int) -> torch.Generator:
@@ -187,3 +188,39 @@ def test_bad_options_are_refused(make: object, text: str) -> None:
     assert callable(make)
     with pytest.raises(InvalidInputError, match=text):
         make()
+
+
+@pytest.mark.parametrize("name", ["sinkhorn", "unbalanced"])
+def test_labels_solved_together_are_solved_as_one_by_one(name: str) -> None:
+    """Oracle: the same coupling on each label's rows alone; padding must change nothing.
+
+    Tolerance: the stopping rule, 1e-9 in total variation.
+    """
+    make = {"sinkhorn": Sinkhorn, "unbalanced": Unbalanced}[name]
+    part = make(tolerance=1e-9, max_sweeps=20_000)
+    label = torch.tensor([0] * 7 + [1] * 20 + [2] * 5 + [3] * 30 + [4])[
+        torch.randperm(63, generator=gen(9))
+    ]
+    z0, z1 = rows(63, 3, 0), rows(63, 3, 1) + 3 * label[:, None]
+    found = dict.fromkeys(range(5))
+    for mine, plan in part._solved(z0, z1, label):
+        name = int(label[mine[0]])
+        found[name] = plan
+        assert bool((label[mine] == name).all())
+        alone = part.plan(z0[mine], z1[mine])
+        torch.testing.assert_close(plan.conditional, alone.conditional, atol=1e-7, rtol=0)
+        if plan.mass is not None:
+            assert alone.mass is not None
+            torch.testing.assert_close(plan.mass, alone.mass, atol=1e-6, rtol=0)
+    assert None not in found.values()
+
+
+def test_groups_hold_every_row_once() -> None:
+    """Oracle: counting; weights sum to one, and padding at most doubles a label."""
+    label = torch.randint(9, (200,), generator=gen(0)) ** 2 // 9
+    groups = groups_of(label, torch.zeros(200, 1))
+    every = torch.cat([row for some in groups for row in some.rows])
+    assert sorted(every.tolist()) == list(range(200))
+    for some in groups:
+        torch.testing.assert_close(some.weight.sum(1), torch.ones(len(some.counts)))
+        assert some.index.shape[1] < 2 * min(some.counts)
