@@ -106,7 +106,7 @@ def conclude(table: Table) -> None:
         f"most proved directions.",
         f"Does not hold, mixture: {three('mixture', 'left', end)} of the field is left. The pooled "
         f"covariance is that of the means, so whitening it does not undo the conditioning within "
-        f"components, which sets the tail. Samples gain little in the lowest quarter of each component: "
+        f"components, which sets the tail. Samples gain little in the lowest quarter of each: "
         f"{three('mixture', 'variance_low', end)}.",
     ]
     target = table.path.with_suffix(".json")
