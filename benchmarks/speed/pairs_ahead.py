@@ -1,7 +1,8 @@
 """A training step with exact transport at n = 1,024, paired ahead of time, against ``independent``.
 
 The step hides the solver only where a worker has a core of its own and is faster than the step; the
-milliseconds of one pairing stand beside the ratio to tell.
+milliseconds of one pairing stand beside the ratio to tell. Both sides take their pairs from a loader
+of their own, twenty steps at a time.
 
     python benchmarks/speed/pairs_ahead.py --workers 1
 """
@@ -13,7 +14,7 @@ import time
 from collections.abc import Iterator
 
 import torch
-from harness import line, paired, save
+from harness import line, paired, save, steady_allocator
 
 import precond_gm as pg
 from precond_gm.couplings import REGISTRY, PairsAhead
@@ -21,19 +22,16 @@ from precond_gm.models import MLP
 from precond_gm.values import Pairing
 
 ROWS, DIM, BATCH = 16_384, 64, 1024
-
-
-def endless(pairs: PairsAhead) -> Iterator[Pairing]:
-    """Yield epoch after epoch."""
-    while True:
-        yield from pairs
+STEPS = 20  # of one measurement: many more than the two batches that a worker is ahead
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--width", type=int, default=1024)
-    parser.add_argument("--blocks", type=int, default=40)
+    parser.add_argument("--ot-batch", type=int, default=BATCH)
+    parser.add_argument("--blocks", type=int, default=20)
+    parser.add_argument("--no-save", action="store_true")
     args = parser.parse_args()
     torch.set_num_threads(1)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -54,18 +52,34 @@ def main() -> None:
             torch.cuda.synchronize()
 
     sources = {
-        name: endless(PairsAhead(z1, label, REGISTRY.create(name), BATCH, num_workers=args.workers))
+        name: PairsAhead(
+            z1,
+            label,
+            REGISTRY.create(name),
+            BATCH,
+            ot_batch=args.ot_batch,
+            num_workers=args.workers,
+        ).batches_from(0)
         for name in ("ot", "independent")
     }
-    result = paired(lambda: step(sources["ot"]), lambda: step(sources["independent"]), args.blocks)
+
+    def take(name: str) -> None:
+        for _ in range(STEPS):
+            step(sources[name])
+
+    result = paired(lambda: take("ot"), lambda: take("independent"), args.blocks, warmup=1)
     exact = REGISTRY.create("ot")
     exact.pair(z1[:BATCH].flip(0), z1[:BATCH], label[:BATCH])  # imports are not timed
     start = time.perf_counter()
     exact.pair(z1[:BATCH].flip(0), z1[:BATCH], label[:BATCH])
     pairing_ms = (time.perf_counter() - start) * 1e3
-    print(line(f"step with ot, n={BATCH}, {device.type}", result), f"pairing {pairing_ms:.1f} ms")
-    save("pairs_ahead", {"workers": args.workers, "pairing_ms": pairing_ms, **result})
+    shown = f"step with ot, n={BATCH}, {device.type}"
+    print(line(shown, result), f"pairing {pairing_ms:.1f} ms, {args.workers} workers")
+    if not args.no_save:
+        settings = {"workers": args.workers, "width": args.width, "ot_batch": args.ot_batch}
+        save("pairs_ahead", {**settings, "pairing_ms": pairing_ms, **result})
 
 
 if __name__ == "__main__":
+    steady_allocator()
     main()
