@@ -1,8 +1,8 @@
 """A training step with exact transport at n = 1,024, paired ahead of time, against ``independent``.
 
 The step hides the solver only where a worker has a core of its own and is faster than the step; the
-milliseconds of one pairing stand beside the ratio to tell. Both sides take their pairs from a loader
-of their own, twenty steps at a time.
+milliseconds of one pairing stand beside the ratio to tell. Each side has a loader of its own and
+takes twenty steps at a time.
 
     python benchmarks/speed/pairs_ahead.py --workers 1
 """
