@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import click
@@ -55,6 +56,9 @@ def fit(
     from precond_gm.report.verdict import number
 
     part = preconditioners.REGISTRY.resolve(spec_of(preconditioner))
+    for module in part.modules():
+        if isinstance(module, preconditioners.AbstractFlow):
+            module.progress = sys.stderr.isatty()
     prepared = read_data(data, label, image_size)
     report = part.fit(
         prepared.train.x,
