@@ -36,7 +36,8 @@ def plot_losses(
         for k, curve in enumerate(validation[name]):
             rows = np.asarray(curve).reshape(-1, 2)
             label = "validation (average of weights)" if k == 0 else None
-            ax.plot(rows[:, 0], rows[:, 1], color=colour(index), lw=1.8, label=label)
+            dot = "o" if len(rows) == 1 else ""  # a line of one point would not be seen
+            ax.plot(rows[:, 0], rows[:, 1], dot + "-", color=colour(index), lw=1.8, label=label)
         values = [row[1] for curve in [*curves, *validation[name]] for row in curve]
         if values:
             low, high = np.quantile(values, [0.0, 0.97])
