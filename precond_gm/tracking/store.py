@@ -21,8 +21,9 @@ __all__ = ["DEFAULT_URI", "cause", "connect", "default_uri", "unreachable"]
 
 DEFAULT_URI = "sqlite:///mlflow.db"
 _TIMEOUT_SECONDS = 5.0
-_CALM = {  # by default a server that has died holds up the training for four minutes, per call
+_CALM = {  # stdout is for results; a server that died would hold up each call for four minutes
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",
 }
