@@ -97,7 +97,12 @@ def study(
         subject = subject.to("cuda")
     common: dict[str, Any] = {"num_samples": samples, "reference": rows, "generator": generator}
     found = _study(
-        subject, grids.split(","), counts, t_max, bridge or Path(flow_path or "").stem, common
+        subject,
+        grids.split(","),
+        counts,
+        t_max,
+        bridge or "/".join(Path(flow_path or "").parts[-2:]),
+        common,
     )
     reports: dict[str, AbstractReport] = {"study": found}
     if early_stopping:

@@ -78,10 +78,8 @@ def plot_step_size(
             _upper_line(ax, x, y, theory[name])
         if name in floors:
             ax.axhline(floors[name], color=GREY, linestyle=":", label="noise floor")
-        _log(
-            ax,
-            [y, *(array(values[part]) for part in _PARTS if name == "path_kl" and part in values)],
-        )
+        parts = [array(values[k]) for k in _PARTS if name == "path_kl" and k in values]
+        _log(ax, [y, *parts, np.array([floors[name]] if name in floors else [])])
         slope = f"; slope {slopes[name]}" if name in slopes else ""
         finish(ax, f"{TITLES[name]}{_short(slope)}", "mean step h", "", legend=True)
     figure.suptitle(title, fontsize=11, x=0.01, ha="left")
@@ -186,13 +184,16 @@ def _upper_line(ax: Axes, x: np.ndarray, y: np.ndarray, slope: float) -> None:
 
 
 def _log(ax: Axes, series: Sequence[np.ndarray]) -> None:
+    """Make both axes logarithmic; only an axis of less than a decade has labels between powers."""
     ax.set_xscale("log")
     positive = np.concatenate([s[s > 0] for s in series])
     if positive.size:
         ax.set_yscale("log")
         ax.set_ylim(positive.min() / 2, 2 * positive.max())
-    for axis in (ax.xaxis, ax.yaxis):
-        axis.set_minor_formatter("")
+    for axis, (low, high) in ((ax.xaxis, ax.get_xlim()), (ax.yaxis, ax.get_ylim())):
+        if low <= 0 or high / low > 10:
+            axis.set_minor_formatter("")
+    ax.tick_params(which="minor", labelsize=8)
 
 
 def _short(slope: str) -> str:
