@@ -58,6 +58,7 @@ def sample(
             "generator": generator,
         },
     )
+    _check_end(flow, times)
     # A converted prediction is singular at t = 1, so the last step must not look there.
     converted = noise_level is not None or flow.objective.prediction is not flow.path.kind
     solution = solvers.integrate(
@@ -103,6 +104,16 @@ def encode(
         last_step="euler",  # the backward drift is singular where the reversed time is 1
     )
     return solution.final
+
+
+def _check_end(flow: PreconditionedFlow, times: Tensor) -> None:
+    """Refuse times later than any that was trained: a cut is sound only if sampling stops there."""
+    if float(times[-1]) > flow.t_max + 1e-6:
+        raise InvalidInputError(
+            f"sampling ends at t = {float(times[-1]):g}, but {flow.objective.prediction.value} was "
+            f"trained up to t = {flow.t_max:g} only, where its target would grow without bound. "
+            f"Leave t_max out, or predict {flow.path.default_prediction.value}, which reaches 1."
+        )
 
 
 def _solver(flow: PreconditionedFlow, process: Process, solver: Any) -> solvers.AbstractSolver:

@@ -33,8 +33,8 @@ class Recipe:
         stream: Keep the rows in memory-mapped files, for data larger than memory.
         variants: What is compared.
         seeds: Number of repetitions of each variant, numbered from 0.
-        coupling, path, prediction, loss_space, divergence, weight, time_law: Parts of ``wrap`` for
-            variants that do not set them.
+        coupling, path, prediction, loss_space, divergence, weight, time_law, clamp: Arguments of
+            ``wrap`` for variants that do not set them.
         ot_batch: Rows that are paired with noise at once, ahead of time, over all processes; a
             multiple of ``batch_size``. 0 pairs each batch within its own step.
         workers: Loader processes that pair the next batches while a step runs; 0 pairs in this one.
@@ -92,6 +92,7 @@ class Recipe:
     divergence: Any = "squared"
     weight: Any = "constant"
     time_law: Any = "uniform"
+    clamp: float = 0.0
     ot_batch: int = 0
     workers: int = 0
     gather: bool = False
@@ -135,6 +136,7 @@ class Recipe:
             "divergence",
             "weight",
             "time_law",
+            "clamp",
         )
         return {**{key: getattr(self, key) for key in shared}, **variant.parts}
 

@@ -10,7 +10,7 @@ from typing import Any
 from precond_gm.errors import ConfigError
 from precond_gm.registry import spec_of
 
-__all__ = ["PARTS", "Variant", "split_variants"]
+__all__ = ["PARTS", "SETTINGS", "Variant", "split_variants"]
 
 PARTS = (
     "preconditioner",
@@ -22,7 +22,10 @@ PARTS = (
     "weight",
     "time_law",
 )
-"""Arguments of ``wrap`` that a variant may set, in the order of its short form."""
+"""Arguments of ``wrap`` that a variant's short form sets, in this order."""
+
+SETTINGS = (*PARTS, "clamp")
+"""Arguments of ``wrap`` that a variant's mapping may set."""
 
 
 @dataclass(frozen=True)
@@ -63,11 +66,11 @@ class Variant:
         if isinstance(given, Mapping):
             parts = {str(k): _part(v) for k, v in given.items() if k != "name"}
             for key in parts:
-                if key not in PARTS:
-                    near = difflib.get_close_matches(key, PARTS, n=1)
+                if key not in SETTINGS:
+                    near = difflib.get_close_matches(key, SETTINGS, n=1)
                     hint = f" Did you mean {near[0]!r}?" if near else ""
                     raise ConfigError(
-                        f"a variant has no part {key!r}.{hint} It may set: {', '.join(PARTS)}."
+                        f"a variant has no part {key!r}.{hint} It may set: {', '.join(SETTINGS)}."
                     )
             name = given.get("name") or "/".join(_short(value) for value in parts.values())
             return cls(str(name or "identity"), parts)

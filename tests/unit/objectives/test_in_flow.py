@@ -9,7 +9,7 @@ import pytest
 import torch
 
 import precond_gm as pg
-from precond_gm.errors import IncompatiblePartsError
+from precond_gm.errors import IncompatiblePartsError, InvalidInputError
 
 REAL = ("squared", "mahalanobis", "huber")
 
@@ -78,3 +78,14 @@ def test_strict_refuses_what_wrap_warns_of() -> None:
         flow_with(prediction="x1", loss_space="velocity")
     with pytest.raises(IncompatiblePartsError, match="aligned alternative"):
         flow_with(prediction="x1", loss_space="velocity", strict=True)
+
+
+def test_sampling_stops_where_training_was_cut() -> None:
+    """Oracle: theory.md section 4: a cut at t_max is sound only if sampling stops there too."""
+    flow = pg.wrap(
+        pg.models.MLP(2, width=8), path="brownian-bridge", prediction="drift", event_shape=2
+    )
+    with pytest.raises(InvalidInputError, match=r"ends at t = 1, but drift .*up to t = 0\.999"):
+        flow.sample(3, steps=4, t_max=1.0)
+    with pytest.raises(InvalidInputError, match="after t_max = 0.999"):
+        flow.sample(3, grid=torch.linspace(0, 1, 5))
