@@ -9,7 +9,7 @@ Judged at 5 to 50 Heun steps by the variance in the lowest quarter of the data's
 seeds. A target and seed that is in the table is not run again. Run, about 8 minutes of processor
 time:
 
-    python benchmarks/studies/quality_ladder.py [--steps 1500] [--seeds 3] [--out runs]
+    python benchmarks/studies/quality_ladder.py [--steps 1000] [--seeds 3] [--out runs]
 """
 
 from __future__ import annotations
@@ -222,7 +222,7 @@ def draw(table: Table, path: Any) -> None:
 
 
 def main() -> None:
-    given = options(__doc__, steps=1500, seeds=3)
+    given = options(__doc__, steps=1000, seeds=3)
     torch.set_num_threads(1)
     table = Table("quality_ladder", given.steps)
     for seed in range(given.seeds):
