@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -58,7 +59,12 @@ def sample(
         flow = flow.to("cuda")
     generator = torch.Generator().manual_seed(seed)
     drawn = flow.sample(
-        count, label, steps=steps, solver=solver, generator=generator, progress=not as_json
+        count,
+        label,
+        steps=steps,
+        solver=solver,
+        generator=generator,
+        progress=not as_json and sys.stderr.isatty(),
     )
     x = drawn.x.cpu()
     raw = (x if units is None else units.undo(x)).numpy()

@@ -48,7 +48,9 @@ def pictures_of(comparison: Comparison, table: Table) -> list[Picture]:
         Picture(
             "samples",
             "Samples beside real rows",
-            f"Real rows are from the test part. Samples: first seed, "
+            "Real rows are from the test part"
+            + (", as the autoencoder shows them" if comparison.recipe.get("latent") else "")
+            + ". Samples: first seed, "
             f"{max(comparison.recipe['sample_steps'])} solver steps"
             + (", one column per label." if labels and comparison.real.ndim == 4 else "."),
             lambda: plot_rows(

@@ -127,7 +127,7 @@ def test_a_server_that_is_killed(tmp_path: Path) -> None:
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "MLFLOW_DISABLE_TELEMETRY": "true"}
     server = start_server(tmp_path, port, environment)
     trainer = subprocess.Popen(
-        [*PROGRAM, *SMALL, "--tracking-uri", uri, "max_steps=3000"],
+        [*PROGRAM, *SMALL, "--tracking-uri", uri, "max_steps=600"],
         cwd=tmp_path,
         env=environment,
         stderr=subprocess.PIPE,
