@@ -154,6 +154,8 @@ def main() -> None:
                 table.add(case, seed, list(run(case, seed, chosen.steps, law, judge)))
     metrics = ["final_x1_excess", "final_velocity_excess", "gradient_spike", "energy_distance"]
     table.print(list(CASES), metrics)
+    pairs = [tuple(group) for group in EXPERIMENTS.values()]
+    table.conclude(*(table.compare(*pair, metric) for pair in pairs for metric in metrics))
     draw(table, chosen.out)
 
 
