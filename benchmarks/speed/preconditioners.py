@@ -163,9 +163,7 @@ def main() -> None:
         for dim in SHAPES:
             if dim > 784 and name not in LARGE:
                 continue
-            if table.get((name, dim), {"stopped_after_s": 0}).get("stopped_after_s", math.inf) < (
-                given.limit
-            ):
+            if not _is_done(table.get((name, dim)), given.limit):
                 found = run(name, dim, given.limit, given.device)
                 table[name, dim] = {"name": name, "dim": dim, **found}
                 cells = [table[key] for key in sorted(table)]
@@ -178,6 +176,10 @@ def _kept(file: str) -> dict[tuple[str, int], Cell]:
     path = RESULTS / f"{file}.json"
     cells = json.loads(path.read_text())["cells"] if path.is_file() else []
     return {(one["name"], one["dim"]): one for one in cells}
+
+
+def _is_done(found: Cell | None, limit: int) -> bool:
+    return found is not None and found.get("stopped_after_s", limit) >= limit
 
 
 def _write(file: str, cells: list[Cell]) -> None:
