@@ -161,8 +161,10 @@ def write_state(state: dict[str, Any], path: str | os.PathLike[str]) -> None:
     except (OSError, RuntimeError) as error:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
+        # A short write inside torch's archive comes out as a RuntimeError about positions.
+        cause = error if isinstance(error, OSError) else "the disk did not take all of it"
         raise CheckpointError(
-            f"cannot write {target}: {error}. What was there before is kept; free some space or "
+            f"cannot write {target}: {cause}. What was there before is kept; free some space or "
             f"choose another folder."
         ) from error
 
@@ -179,7 +181,8 @@ def read_state(path: str | os.PathLike[str], expected: str) -> dict[str, Any]:
         raise CheckpointError(f"there is no checkpoint {path}.") from error
     except (OSError, RuntimeError, EOFError, ValueError, pickle.UnpicklingError) as error:
         raise CheckpointError(
-            f"{path} is truncated or not a checkpoint of precond_gm: {str(error).splitlines()[0]}"
+            f"{path} is truncated or not a checkpoint of precond_gm. Restore it from a copy, or "
+            f"remove it to begin again without it. ({str(error).splitlines()[0][:120]})"
         ) from error
     if not isinstance(state, dict) or state.get("format") != expected:
         raise CheckpointError(
