@@ -20,7 +20,7 @@ from precond_gm.values import Batch, Scaling
 
 __all__ = ["Prepared", "allocate", "prepare"]
 
-_CHUNK_BYTES = 64 * 2**20
+_CHUNK_BYTES = 8 * 2**20
 
 
 @dataclass(frozen=True)

@@ -47,6 +47,7 @@ def plot_features(rows: Mapping[str, NDArray[Any]], features: Mapping[str, Any])
             else:
                 ax.hist(x[:, index], histtype="step", lw=1.2, color=colour(number - 1), **settings)
         ax.set_yticks([])
+        ax.locator_params(axis="x", nbins=4)
         ax.tick_params(labelsize=7)
         finish(ax, "", names[index], "")
     figure.legend(
