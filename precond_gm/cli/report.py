@@ -35,13 +35,13 @@ def report(*, job: str, out: Path, send: bool, tracking_uri: str | None, as_json
       precond-gm report digits --out digits.html
       precond-gm report runs/digits-001 --send --tracking-uri http://localhost:5000
     """
-    from precond_gm.report import draw, write_report
+    from precond_gm.report import draw, read_sections, write_report
     from precond_gm.training.results import Comparison
 
     folder = Path(job)
     comparison = Comparison.load(folder) if folder.is_dir() else _fetched(job, tracking_uri)
     figures = draw(comparison)
-    write_report(comparison, out, figures)
+    write_report(comparison, out, figures, read_sections(folder) if folder.is_dir() else ())
     if send:
         from precond_gm.training.sending import resend
 

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+from click.testing import CliRunner
 
+import precond_gm.report
+from precond_gm.cli import main
 from precond_gm.closed_form import GaussianBridge
 from precond_gm.diagnostics import early_stopping, schedules, step_size
 from precond_gm.errors import CheckpointError
 from precond_gm.report import Section, read_sections, write_page, write_section
 from precond_gm.report.studies import early_stopping_section, step_size_section
+from precond_gm.training.results import Comparison
 
 NARROW = GaussianBridge(0.0, 1.0, 0.0, 0.05)
 
@@ -40,6 +45,24 @@ def test_page_leads_with_what_to_do(tmp_path: Path) -> None:
     assert places == sorted(places)
     assert page.count("<table") == 3
     assert "path-kl-optimal divides the path KL of uniform by" in page
+
+
+def test_report_of_a_job_has_the_sections(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """``precond-gm report JOB`` hands the studies of its runs to the page. Oracle: what it gets."""
+    section = Section("Steps", ("Take 8.",))
+    (tmp_path / "whiten" / "study").mkdir(parents=True)
+    write_section(section, tmp_path / "whiten" / "study")
+    got = {}
+
+    def write(comparison: object, out: Path, figures: object, sections: object) -> None:
+        got["sections"] = sections
+
+    monkeypatch.setattr(Comparison, "load", lambda folder: SimpleNamespace(results=()))
+    monkeypatch.setattr(precond_gm.report, "draw", lambda comparison: {})
+    monkeypatch.setattr(precond_gm.report, "write_report", write)
+    result = CliRunner().invoke(main, ["report", str(tmp_path)])
+    assert result.exit_code == 0, result.output
+    assert got["sections"] == [section]
 
 
 def test_text_is_aligned() -> None:
