@@ -212,6 +212,6 @@ def _smoothed(signs: Tensor, smoothing: float) -> Tensor:
     """Mix the histogram with independent bits of the same means, each at least half a count."""
     ones = (((signs > 0).double().sum(0) + 0.5) / (len(signs) + 1)).unbind()
     product = signs.new_ones(1)
-    for share in reversed(ones):  # each turn appends a lower binary digit; bit 0 is the lowest
-        product = torch.stack([(1 - share) * product, share * product], 1).flatten()
+    for chance in reversed(ones):  # each turn appends a lower binary digit; bit 0 is the lowest
+        product = torch.stack([(1 - chance) * product, chance * product], 1).flatten()
     return (1 - smoothing) * _histogram(signs) + smoothing * product

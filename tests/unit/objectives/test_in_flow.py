@@ -87,5 +87,5 @@ def test_sampling_stops_where_training_was_cut() -> None:
     )
     with pytest.raises(InvalidInputError, match=r"ends at t = 1, but drift .*up to t = 0\.999"):
         flow.sample(3, steps=4, t_max=1.0)
-    with pytest.raises(InvalidInputError, match="after t_max = 0.999"):
+    with pytest.raises(InvalidInputError, match=r"after t_max = 0\.999"):
         flow.sample(3, grid=torch.linspace(0, 1, 5))
