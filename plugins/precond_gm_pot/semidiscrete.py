@@ -13,7 +13,7 @@ from precond_gm.couplings import AbstractCoupling
 from precond_gm.couplings.within_label import check_pair
 from precond_gm.errors import CheckpointError, InvalidInputError, NotFittedError
 from precond_gm.numerics.noise import standard_normal
-from precond_gm.numerics.rows import RowsLike, collect, flatten
+from precond_gm.numerics.rows import RowsLike, check_rows, collect, flatten
 from precond_gm.values import Pairing
 
 __all__ = ["Semidiscrete"]
@@ -91,6 +91,7 @@ class Semidiscrete(AbstractCoupling):
         labels = data.label
         if labels is None:
             labels = torch.full((data.x.shape[0],), UNLABELLED, device=data.x.device)
+        check_rows(data.x, name="z1")
         points = data.x.to(torch.promote_types(data.x.dtype, torch.float32))
         potentials, misfit = points.new_zeros(len(points)), {}
         for name in sorted(set(labels.tolist())):
@@ -126,7 +127,7 @@ class Semidiscrete(AbstractCoupling):
         noise = flatten(z0).to(points.dtype)
         asked = torch.full_like(known[:1], UNLABELLED).expand(len(z0)) if label is None else label
         chosen = torch.empty_like(z1)
-        for name in asked.unique().tolist():
+        for name in torch.unique(asked).tolist():
             rows, mine = asked == name, known == name
             score = torch.addmm(potentials[mine], noise[rows], flatten(points[mine]).T)
             chosen[rows] = points[mine][score.argmax(1)].to(z1.dtype)

@@ -75,9 +75,14 @@ class GibbsWeighted(AbstractCoupling):
     ) -> Pairing:
         """Return the rows as they are, with their weights."""
         check_pair(z0, z1, label)
-        dtype = torch.promote_types(z1.dtype, torch.float32)
-        cost = flatten(z1.to(dtype) - z0.to(dtype)).square().sum(1)
-        unit = cost.mean().clamp_min(torch.finfo(dtype).tiny) if self.relative else 1.0
+        cost = flatten(z1.double() - z0.double()).square().sum(1)  # overflows in float32
+        if not bool(torch.isfinite(cost).all()):
+            raise InvalidInputError(
+                "GibbsWeighted: the cost of a pair is not finite: noise or data hold NaN or "
+                "infinity. Check the data where they enter, with "
+                "precond_gm.numerics.rows.check_rows for example."
+            )
+        unit = cost.mean().clamp_min(torch.finfo(cost.dtype).tiny) if self.relative else 1.0
         exponent = -cost / (self.epsilon * unit)
 
         def weigh(index: Tensor, z1: Tensor, label: Tensor | None) -> Pairing:

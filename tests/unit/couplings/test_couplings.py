@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from torch import Tensor
 
 from precond_gm.couplings import REGISTRY, GibbsWeighted, Independent, WithinLabel
@@ -134,3 +136,58 @@ def test_images_keep_their_shape() -> None:
     got = REGISTRY.create("ot").pair(z0, z1)
     assert got.z0.shape == z0.shape
     assert torch.equal(got.z0.sum((1, 2, 3)).sort().values, z0.sum((1, 2, 3)).sort().values)
+
+
+@settings(max_examples=15, deadline=None)
+@given(
+    rows_=st.integers(1, 12),
+    distinct=st.integers(1, 4),
+    labels=st.integers(1, 4),
+    seed=st.integers(0, 2**31),
+    exponent=st.sampled_from([0, -15, 20]),
+)
+@pytest.mark.parametrize("name", REGISTRY.names())
+def test_any_batch_is_paired(
+    name: str, rows_: int, distinct: int, labels: int, seed: int, exponent: int
+) -> None:
+    """Oracle: rows that come out went in, with their label; weights are finite, with mean one.
+
+    Duplicates, ties, one row, unequal label counts, entries whose squares leave float32.
+    """
+    draw = torch.Generator().manual_seed(seed)
+    values = torch.randn(distinct, 2, generator=draw) * 10.0**exponent
+    z0 = values[torch.randint(distinct, (rows_,), generator=draw)]
+    z1 = values[torch.randint(distinct, (rows_,), generator=draw)]
+    label = torch.randint(labels, (rows_,), generator=draw)
+    part = fitted(name, z1, label)
+    got = part.pair(z0, z1, label, generator=draw)
+    assert got.z0.shape == got.z1.shape == z1.shape
+    assert torch.equal(got.label, label)
+    for k in range(labels):
+        assert rows_of(got.z1[label == k]) <= rows_of(z1[label == k])
+    assert rows_of(got.z0) <= rows_of(z0)
+    if got.weight is not None:
+        assert bool((got.weight >= 0).all())
+        assert float(got.weight.double().mean()) == pytest.approx(1, rel=1e-2)
+
+
+def rows_of(values: Tensor) -> set[tuple[float, ...]]:
+    return set(map(tuple, values.tolist()))
+
+
+def fitted(name: str, z1: Tensor, label: Tensor | None) -> AbstractCoupling:
+    """Fit the coupling if it needs it, in few steps."""
+    part = REGISTRY.create(name, **({"steps": 5, "tolerance": 1e9} if "semi" in name else {}))
+    part.fit(z1, label, generator=torch.Generator().manual_seed(0))
+    return part
+
+
+@pytest.mark.parametrize(
+    "name", sorted(set(REGISTRY.names()) - {"independent", "within-label", "gathered"})
+)
+def test_values_that_are_not_finite_are_refused(name: str) -> None:
+    """Oracle: the error's text; couplings that compute no cost are left out."""
+    z1, label = rows(8, 2, 0), torch.arange(8) % 2
+    z1[3, 1] = torch.nan
+    with pytest.raises(InvalidInputError, match=r"(?i)nan"):
+        fitted(name, z1, label).pair(rows(8, 2, 1), z1, label)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 
 import pytest
@@ -24,7 +25,7 @@ from precond_gm.paths import (
 from precond_gm.testing.path import check_path
 from precond_gm.values import Pairing, TargetKind
 
-COUPLINGS = [name for name in couplings.REGISTRY.names() if name in {"independent", "ot"}]
+COUPLINGS = couplings.REGISTRY.names()
 MORE = [
     Warped(lambda t: t**3),
     VariancePreserving(signal=lambda t: torch.sin(math.pi / 2 * t)),
@@ -43,6 +44,14 @@ def rows(n: int, seed: int) -> Tensor:
     return torch.randn(n, 3, dtype=torch.float64, generator=gen(seed))
 
 
+@functools.cache
+def paired(coupling: str) -> Pairing:
+    """Pair twelve rows of three labels; a coupling that is fitted is fitted once for all paths."""
+    part, label = couplings.REGISTRY.create(coupling), torch.arange(12) % 3
+    part.fit(rows(12, 1), label, generator=gen(3))
+    return part.pair(rows(12, 0), rows(12, 1), label, generator=gen(4))
+
+
 @pytest.mark.parametrize("path", MORE, ids=lambda part: type(part).__name__)
 def test_options_keep_the_contract(path: AbstractPath) -> None:
     """Oracle: autograd, exact ends, repeatability; see check_path."""
@@ -58,8 +67,7 @@ def test_velocity_is_the_slope_of_the_sampled_path(path: AbstractPath, coupling:
 
     Tolerance: step^2 times the third derivative (below 1e5 here) plus rounding over the step.
     """
-    label = torch.arange(12) % 3
-    pair = couplings.REGISTRY.create(coupling).pair(rows(12, 0), rows(12, 1), label)
+    pair = paired(coupling)
     t, step = torch.linspace(0.1, 0.9, 12, dtype=torch.float64), 1e-6
     ahead, behind = (path.sample(pair, t + s, generator=gen(2)).z_t for s in (step, -step))
     sample = path.sample(pair, t, target=TargetKind.VELOCITY, generator=gen(2))
