@@ -22,6 +22,8 @@ __all__ = [
     "flatten",
 ]
 
+_CHUNK = 2**22  # numbers that are looked at together
+
 RowsLike: TypeAlias = "Tensor | Iterable[Batch | Tensor | tuple[Tensor, Tensor | None]]"
 
 
@@ -62,8 +64,9 @@ def check_rows(x: Tensor, *, name: str = "x", event_shape: tuple[int, ...] | Non
             f"{name} has rows of shape {tuple(x.shape[1:])}, expected {tuple(event_shape)}. "
             f"Use rows of the shape that was fitted."
         )
-    finite = torch.isfinite(x)
-    if not bool(finite.all()):
+    rows = max(1, _CHUNK // x[0].numel())  # the rows may be mapped, and larger than memory
+    if not all(bool(torch.isfinite(part).all()) for part in x.split(rows)):
+        finite = torch.isfinite(x)
         bad = torch.nonzero(~finite)
         row, rest = int(bad[0, 0]), tuple(bad[0, 1:].tolist())
         count = int((~finite).flatten(1).any(1).sum())
