@@ -182,23 +182,26 @@ def against(table: Table, one: str, other: str, metric: str, at: int) -> tuple[f
 
 
 def conclusions(table: Table) -> list[str]:
-    """Say for every rung what it changes against the one below it, and what it does not."""
-    said = []
+    """Say for every rung what it changes against others, and then what it does not."""
+    said, vain = [], []
+    pairs = [*zip(list(RUNGS)[1:], list(RUNGS)[:-1], strict=True), ("larger flow", "whiten")]
     for name in TARGETS:
-        pairs = list(zip(list(RUNGS)[1:], list(RUNGS)[:-1], strict=True))
-        for one, other in [*pairs, ("larger flow", "whiten")]:
+        for one, other in [*pairs, ("whiten", "identity")]:
             for metric, words in METRICS.items():
-                changes = []
+                changes, verdicts = [], []
                 for at in SAMPLING_STEPS:
                     mean, half = against(table, f"{name}/{one}", f"{name}/{other}", metric, at)
-                    verdict = "no difference shown" if abs(mean) <= half else "better"
-                    verdict = "WORSE" if verdict == "better" and mean > 0 else verdict
+                    verdict = "worse" if mean > 0 else "better"
+                    verdicts.append("no difference shown" if abs(mean) <= half else verdict)
                     low, high = math.exp(mean - half), math.exp(mean + half)
                     changes.append(
-                        f"{at} steps {math.exp(mean):.2f} [{low:.2f}, {high:.2f}] {verdict}"
+                        f"{at} steps {math.exp(mean):.2f} [{low:.2f}, {high:.2f}] {verdicts[-1]}"
                     )
-                said.append(f"{name}, {words}: {one} over {other}: {'; '.join(changes)}")
-    return said
+                said.append(f"{name}, {words}, {one} over {other}: {'; '.join(changes)}")
+                if "better" not in verdicts:
+                    what = "makes worse" if "worse" in verdicts else "does not help"
+                    vain.append(f"{name}: {one} instead of {other} {what}: {words}")
+    return [*said, *vain]
 
 
 def draw(table: Table, path: Any) -> None:

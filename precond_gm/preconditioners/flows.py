@@ -30,12 +30,12 @@ from precond_gm.preconditioners.likelihood import (
     negative_log_likelihood,
 )
 from precond_gm.preconditioners.precision import full_precision
-from precond_gm.values import Batch, Transformed
+from precond_gm.values import Batch, InverseKind, Transformed
 
 __all__ = ["AbstractFlow"]
 
 STOPPING_ROWS = 2048  # held-out rows that decide when to stop: means to a few hundredths of a nat
-JUDGED_ROWS = 8192  # held-out rows of the report: an inverse may be an iteration
+JUDGED_ROWS = 8192  # held-out rows of the report, where the inverse is not an iteration
 
 
 @dataclass(eq=False, repr=False)
@@ -107,7 +107,8 @@ class AbstractFlow(AbstractPreconditioner):
         """Fit the scaling in closed form, then the flow by maximum likelihood.
 
         A stream is read once; rows beyond what fits into memory are thinned at random. The tenth
-        of the rows held out (8,192 at most) decides when to stop, and is what the report is about.
+        of the rows held out (8,192 at most, 2,048 where the inverse is numerical) decides when to
+        stop, and is what the report is about.
 
         Raises:
             InvalidInputError: Rows or labels that are not usable.
@@ -116,7 +117,8 @@ class AbstractFlow(AbstractPreconditioner):
         generator = generator if generator is not None else torch.Generator().manual_seed(0)
         rows, num_labels = sample(x, label, num_labels=num_labels, generator=generator)
         train, held = split(rows, generator)
-        held = thinned(held, JUDGED_ROWS, generator)
+        formula = self.inverse_kind is InverseKind.CLOSED_FORM
+        held = thinned(held, JUDGED_ROWS if formula else STOPPING_ROWS, generator)
         seed = int(torch.randint(2**31, (), generator=generator, device=generator.device))
         self._build(tuple(rows.x.shape[1:]), num_labels, seed)
         scaled = self.scaling_map.fit(train.x, train.label, num_labels=num_labels)
