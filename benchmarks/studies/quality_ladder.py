@@ -217,7 +217,7 @@ def draw(table: Table, path: Any) -> None:
             _, (floor, _, _) = table.band(f"{name}/whiten", f"{metric}/floor")
             ax.axhline(float(floor[0]), color="k", ls=":", lw=1, label="data against data")
             ax.set_xscale("log")
-            ax.set_yscale("log")
+            ax.set_yscale("linear" if metric == "energy" else "log")
             ax.set_xticks(SAMPLING_STEPS, [str(n) for n in SAMPLING_STEPS])
             ax.minorticks_off()
             finish(ax, name, "Heun steps", words, legend=not row and not col)
