@@ -72,25 +72,26 @@ def split_rows(
             f"more and {parts * LEAST_ROWS} data rows or more; got {samples.x.shape[0]} and "
             f"{data.x.shape[0]}."
         )
-    s, d = _shuffled(samples, generator), _shuffled(data, generator)
+    s, d = _order(samples, generator), _order(data, generator)
     last = samples.x.shape[0] - rows
-    sample_blocks = (_part(s, 0, rows), _part(s, last, last + rows))
-    data_blocks = (_part(d, 0, rows), _part(d, rows, 2 * rows))
-    rest = d if reference is None else _shuffled(reference, generator)
-    start = 2 * rows if reference is None else 0
-    aside = _part(rest, start, start + max(4096, 4 * max_rows))
+    sample_blocks = (_part(samples, s, 0, rows), _part(samples, s, last, last + rows))
+    data_blocks = (_part(data, d, 0, rows), _part(data, d, rows, 2 * rows))
+    most = max(4096, 4 * max_rows)
+    if reference is None:
+        aside = _part(data, d, 2 * rows, 2 * rows + most)
+    else:
+        aside = _part(reference, _order(reference, generator), 0, most)
     return Split(sample_blocks, data_blocks, aside)
 
 
-def _shuffled(batch: Batch, generator: torch.Generator) -> Block:
+def _order(batch: Batch, generator: torch.Generator) -> Tensor:
     rows = batch.x.shape[0]
-    order = torch.randperm(rows, generator=generator, device=generator.device).to(batch.x.device)
-    label = None if batch.label is None else batch.label[order]
-    place = torch.arange(rows, device=batch.x.device)
-    return Block(flatten(batch.x)[order].detach().to(torch.float64), label, place)
+    return torch.randperm(rows, generator=generator, device=generator.device).to(batch.x.device)
 
 
-def _part(block: Block, start: int, stop: int) -> Block:
-    part = slice(start, stop)
-    label = None if block.label is None else block.label[part]
-    return Block(block.rows[part], label, block.place[part])
+def _part(batch: Batch, order: Tensor, start: int, stop: int) -> Block:
+    """Return a stretch of the shuffled rows; the others may lie in a file and are not read."""
+    index = order[start:stop]
+    label = None if batch.label is None else batch.label[index]
+    place = torch.arange(start, start + index.shape[0], device=index.device)
+    return Block(flatten(batch.x[index]).detach().to(torch.float64), label, place)

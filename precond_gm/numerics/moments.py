@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 __all__ = ["MomentGathering", "Moments", "grouped"]
 
+_ROWS = 8192  # copied to float64 at once
+
 
 @dataclass(frozen=True)
 class Moments:
@@ -58,7 +60,8 @@ class Moments:
                 number of rows.
         """
         gathering = MomentGathering(rows.shape[1], rows.device)
-        gathering.add(rows, weight)
+        for part in rows.split(_ROWS) if weight is None else (rows,):  # weights scale together
+            gathering.add(part, weight)
         return gathering.moments()
 
     def merge(self, *others: Moments) -> Moments:

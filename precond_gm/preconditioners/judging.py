@@ -22,7 +22,8 @@ MAX_FEATURES = 1024  # an eigendecomposition of this size takes a second
 def gaussian_log_density(z: Tensor) -> Tensor:
     """Return ``log N(z; 0, I)`` of each row, in nats."""
     rows = flatten(z)
-    return -0.5 * (rows.square().sum(1) + rows.shape[1] * math.log(2 * math.pi))
+    squared = torch.linalg.vector_norm(rows, dim=1).square()
+    return -0.5 * (squared + rows.shape[1] * math.log(2 * math.pi))
 
 
 def condition_number(rows: Tensor, label: Tensor | None = None) -> tuple[float, str | None]:
@@ -34,8 +35,7 @@ def condition_number(rows: Tensor, label: Tensor | None = None) -> tuple[float, 
     """
     rows = flatten(rows).detach()
     count, dim = rows.shape
-    label = torch.zeros(count, dtype=torch.long, device=rows.device) if label is None else label
-    groups = [rows[label == index] for index in torch.unique(label)]
+    groups = [rows] if label is None else [rows[label == index] for index in torch.unique(label)]
     judged = [group for group in groups if group.shape[0] >= ROWS_PER_FEATURE * dim]
     if judged and dim <= MAX_FEATURES:
         return max(_condition(Moments.of(group)) for group in judged), None
@@ -77,9 +77,11 @@ def judge(
     with torch.no_grad():
         there = preconditioner(held.x, held.label)
         back = preconditioner.inverse(there.value, held.label).value
+        gap = torch.linalg.vector_norm(back - held.x, ord=math.inf)
+        error = gap / torch.linalg.vector_norm(held.x, ord=math.inf).clamp_min(1e-30)
+        del back  # as large as the rows, which may be as many as fit
     before, note = condition_number(held.x, held.label)
     after, _ = condition_number(there.value, held.label)
-    error = (back - held.x).abs().max() / held.x.abs().max().clamp_min(1e-30)
     said = (*notes, note) if note else notes
     noise = 4 * math.sqrt(flatten(held.x).shape[1] / held.x.shape[0])  # of sample eigenvalues
     if note is None and after > before * (1 + noise):

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from precond_gm.errors import InvalidInputError
 from precond_gm.numerics.blocks import BlockMoments
+from precond_gm.numerics.rows import batches
 from precond_gm.preconditioners.affine import AbstractAffine
 from precond_gm.preconditioners.gathering import Gathered
 from precond_gm.preconditioners.laws import (
@@ -124,14 +125,15 @@ class AbstractWhitening(AbstractAffine[BlockMoments]):
     def _fourth_moments(self, data: Gathered[BlockMoments]) -> Tensor:
         """Return the mean of ``|u|^4`` for each covariance, u standardised within labels."""
         laws, _ = complete(data.fitted)
-        rows = self.arrange(data.rows.x.to(torch.float64))
-        label = data.rows.label
-        if label is None or len(laws) == 1:
-            label = torch.zeros(rows.shape[0], dtype=torch.long, device=rows.device)
         variance = torch.stack([law.covariance.diagonal(dim1=-2, dim2=-1) for law in laws])
         safe = torch.where(variance > 0, variance, 1.0)
         mean = torch.stack([law.mean for law in laws])
-        length = ((rows - mean[label]).square() / safe[label]).sum(2).square()
+        lengths = []
+        for batch in batches(data.rows.x, data.rows.label):  # float64 copies of a few rows at once
+            rows = self.arrange(batch.x.to(torch.float64))
+            own = 0 if batch.label is None or len(laws) == 1 else batch.label
+            lengths.append(((rows - mean[own]).square() / safe[own]).sum(2).square())
+        length = torch.cat(lengths)
         return length.mean().reshape(1) if self.common else length.mean(0)
 
     def _check_size(self, labels: int, scales: int, size: int) -> None:
