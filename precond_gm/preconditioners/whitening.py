@@ -83,7 +83,7 @@ class AbstractWhitening(AbstractAffine[BlockMoments]):
         if self.shrinkage == "auto" and any(
             law.count * law.repeats <= law.mean.shape[1] for law in laws
         ):
-            del candidates["none"]
+            candidates.pop("none", None)
         if len(candidates) == 1:
             return next(iter(candidates.items()))
 
