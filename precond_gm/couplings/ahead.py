@@ -136,18 +136,21 @@ class PairsAhead:
         """Turn a worker's death into an error that says what to do.
 
         PyTorch raises wherever the training loop happens to be when the worker dies; hold the loop
-        inside this context.
+        inside this context. Where that was writes a checkpoint, say, it comes out as another error.
 
         Raises:
             WorkerError: A worker died.
         """
         try:
             yield
-        except RuntimeError as error:
-            if "DataLoader worker" not in str(error):
+        except WorkerError:
+            raise
+        except Exception as error:
+            death = _death(error)
+            if death is None:
                 raise
             raise WorkerError(
-                f"a worker that pairs noise with data died ({error}). It was killed, for lack of "
+                f"a worker that pairs noise with data died ({death}). It was killed, for lack of "
                 f"memory most often: use a smaller ot_batch than {self.rows_at_once} or fewer than "
                 f"{self.num_workers} workers, or none to see its own error."
             ) from error
@@ -162,11 +165,18 @@ class PairsAhead:
             pin_memory=self.pin_memory,
             generator=torch.Generator(),  # or each loader would draw from the global one
         )
-        with self.naming_dead_workers():
-            for rows in loader:
-                for start in range(0, self.rows_at_once, self.batch_size):
-                    part = slice(start, start + self.batch_size)
-                    yield Pairing(**{name: value[part] for name, value in rows.items()})
+        ot_batches: Any = iter(loader)
+        try:
+            with self.naming_dead_workers():
+                for rows in ot_batches:
+                    for start in range(0, self.rows_at_once, self.batch_size):
+                        part = slice(start, start + self.batch_size)
+                        yield Pairing(**{name: value[part] for name, value in rows.items()})
+        finally:
+            # PyTorch watches a dead worker until its loader has gone, and would raise once more
+            # wherever the program is when any child ends; a traceback may hold the loader for long.
+            if self.num_workers:
+                ot_batches._shutdown_workers()
 
     @property
     def _num_ot_batches(self) -> int:
@@ -199,6 +209,13 @@ class _OtBatches(Dataset[dict[str, Tensor]]):
 
     def __getitem__(self, number: int) -> dict[str, Tensor]:
         return self.pairs._pairs(*divmod(number, self.pairs._num_ot_batches))
+
+
+def _death(error: BaseException | None) -> BaseException | None:
+    """Return PyTorch's word of a dead worker among an error and its causes."""
+    while error is not None and "DataLoader worker" not in str(error):
+        error = error.__cause__ or error.__context__
+    return error
 
 
 def _mixed(*numbers: int) -> int:

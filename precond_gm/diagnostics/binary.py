@@ -176,9 +176,7 @@ def _tuples(bits: int, order: int, generator: torch.Generator | None) -> Tensor:
     return scores.topk(order, dim=1).indices.cpu()
 
 
-def _judged(
-    fake: Tensor, real: Tensor, generator: torch.Generator | None
-) -> tuple[Tensor, Tensor]:
+def _judged(fake: Tensor, real: Tensor, generator: torch.Generator | None) -> tuple[Tensor, Tensor]:
     """Return equally many random rows of both, so that guessing the side is right half the time."""
     size = min(len(fake), len(real), MOST_JUDGED)
     device = generator.device if generator is not None else None

@@ -8,6 +8,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from precond_gm.tracking.store import absolute
+
 if TYPE_CHECKING:
     from precond_gm.flow import PreconditionedFlow
     from precond_gm.models.units import Units
@@ -57,7 +59,7 @@ def log_flow(
             ]
         ),
     )
-    before = mlflow.get_tracking_uri()
+    before = mlflow.get_tracking_uri() if mlflow.is_tracking_uri_set() else None
     with tempfile.TemporaryDirectory() as folder:
         artifacts = {"flow": str(Path(folder) / "flow.pt")}
         save(flow, artifacts["flow"])
@@ -65,7 +67,7 @@ def log_flow(
             artifacts["units"] = str(Path(folder) / "units.pt")
             state = {"format": UNITS_FORMAT, "version": 1, **units.to_dict()}
             write_state(state, artifacts["units"])
-        mlflow.set_tracking_uri(uri)
+        mlflow.set_tracking_uri(absolute(uri))
         try:
             with (
                 warnings.catch_warnings(),
@@ -81,5 +83,5 @@ def log_flow(
                     registered_model_name=registered_name or None,
                 )
         finally:
-            mlflow.set_tracking_uri(before)
+            mlflow.set_tracking_uri(before)  # type: ignore[arg-type]  # None: not set, as before
     return str(info.model_uri)

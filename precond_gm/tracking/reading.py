@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from precond_gm.errors import TrackingError
-from precond_gm.tracking.store import connect, default_uri
+from precond_gm.tracking.store import absolute, connect, default_uri
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -121,7 +121,8 @@ def download_model(run_id: str, tracking_uri: str | None = None) -> Path:
             f"variant and seed, after it has finished."
         )
     address = f"models:/{models[-1].model_id}"
-    return Path(mlflow.artifacts.download_artifacts(address, tracking_uri=uri)) / "artifacts"
+    local = mlflow.artifacts.download_artifacts(address, tracking_uri=absolute(uri))
+    return Path(local) / "artifacts"
 
 
 def _parents(client: MlflowClient, experiments: list[str]) -> list[Any]:

@@ -17,7 +17,7 @@ from precond_gm.errors import TrackingError
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-__all__ = ["DEFAULT_URI", "cause", "connect", "default_uri", "unreachable"]
+__all__ = ["DEFAULT_URI", "absolute", "cause", "connect", "default_uri", "unreachable"]
 
 DEFAULT_URI = "sqlite:///mlflow.db"
 _TIMEOUT_SECONDS = 5.0
@@ -32,6 +32,20 @@ _CALM = {  # stdout is for results; a server that died would hold up each call f
 def default_uri() -> str:
     """Return MLFLOW_TRACKING_URI, or a SQLite file in the current folder."""
     return os.environ.get("MLFLOW_TRACKING_URI") or DEFAULT_URI
+
+
+def absolute(uri: str) -> str:
+    """Return the address with the path of a SQLite file written out.
+
+    MLflow keeps one store for each address in a process, so ``sqlite:///mlflow.db`` would go on
+    meaning the file of the folder where it was first used.
+
+    Example:
+        >>> absolute("sqlite:////data/mlflow.db"), absolute("http://localhost:5000")
+        ('sqlite:////data/mlflow.db', 'http://localhost:5000')
+    """
+    prefix, path = "sqlite:///", uri.removeprefix("sqlite:///")
+    return f"{prefix}{Path(path).absolute()}" if path not in (uri, "", ":memory:") else uri
 
 
 def connect(uri: str) -> MlflowClient:
@@ -54,7 +68,7 @@ def connect(uri: str) -> MlflowClient:
 
     try:
         with _alone(uri):
-            client = MlflowClient(tracking_uri=uri)
+            client = MlflowClient(tracking_uri=absolute(uri))
             client.search_experiments(max_results=1)
     except (MlflowException, OSError) as error:
         raise TrackingError(unreachable(uri, error)) from error
@@ -103,7 +117,7 @@ def _alone(uri: str) -> Iterator[None]:
     except ImportError:  # not a POSIX system: no lock, as before
         yield
         return
-    key = hashlib.sha256(f"{uri}|{Path.cwd()}".encode()).hexdigest()[:16]
+    key = hashlib.sha256(absolute(uri).encode()).hexdigest()[:16]
     with (Path(tempfile.gettempdir()) / f"precond_gm-{key}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         try:

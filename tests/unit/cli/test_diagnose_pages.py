@@ -1,4 +1,4 @@
-"""Pages of ``precond-gm diagnose``, of data and of a run: verdict first, numbers beside, tracked."""
+"""Pages of ``precond-gm diagnose``, of data and of a run: verdict first, numbers beside."""
 
 from __future__ import annotations
 
