@@ -23,6 +23,7 @@ import sys
 import time
 import warnings
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -83,7 +84,7 @@ class Cell:
             )
         self.plan: Any = None
         if sampler is not None:
-            self.calls[EXACT] = lambda s=sampler(method="exact"): self._sample(s)
+            self.calls[EXACT] = partial(self._sample, sampler(method="exact"))
             if n <= LARGEST_OF_SAME_KIND:
                 self.calls |= self._same_kind(sampler)
 
@@ -100,7 +101,7 @@ class Cell:
         unit = float(cost.mean() / cost.max())
         options = {"reg": 0.05 * unit, "reg_m": unit, "normalize_cost": True, "warn": False}
         return {
-            name: lambda s=sampler(name.split()[1], **options): s.sample_plan(self.z0, self.z1)
+            name: partial(sampler(name.split()[1], **options).sample_plan, self.z0, self.z1)
             for name in SAME_KIND.values()
         }
 

@@ -60,7 +60,9 @@ class Moments:
                 number of rows.
         """
         gathering = MomentGathering(rows.shape[1], rows.device)
-        for part in rows.split(_ROWS) if weight is None else (rows,):  # weights scale together
+        for part in (
+            torch.split(rows, _ROWS) if weight is None else (rows,)
+        ):  # weights scale together
             gathering.add(part, weight)
         return gathering.moments()
 
@@ -171,6 +173,6 @@ def grouped(
     """
     names, counts = torch.unique(group, return_counts=True)
     for name, index in zip(
-        names.tolist(), torch.argsort(group).split(counts.tolist()), strict=True
+        names.tolist(), torch.split(torch.argsort(group), counts.tolist()), strict=True
     ):
         yield name, rows[index], None if weight is None else weight[index]

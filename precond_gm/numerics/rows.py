@@ -65,7 +65,7 @@ def check_rows(x: Tensor, *, name: str = "x", event_shape: tuple[int, ...] | Non
             f"Use rows of the shape that was fitted."
         )
     rows = max(1, _CHUNK // x[0].numel())  # the rows may be mapped, and larger than memory
-    if not all(bool(torch.isfinite(part).all()) for part in x.split(rows)):
+    if not all(bool(torch.isfinite(part).all()) for part in torch.split(x, rows)):
         finite = torch.isfinite(x)
         bad = torch.nonzero(~finite)
         row, rest = int(bad[0, 0]), tuple(bad[0, 1:].tolist())

@@ -83,5 +83,5 @@ def log_flow(
                     registered_model_name=registered_name or None,
                 )
         finally:
-            mlflow.set_tracking_uri(before)  # type: ignore[arg-type]  # None: not set, as before
+            mlflow.set_tracking_uri(before)  # None: it was not set
     return str(info.model_uri)
