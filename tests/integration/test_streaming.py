@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-ROWS, FEATURES = 1_000_000, 100  # 400 MB of float32, more than the process may allocate
-ROOM = 300 * 2**20
+ROWS, FEATURES = 1_500_000, 100  # 600 MB of float32, more than the process may allocate
+ROOM = 450 * 2**20
 
 SCRIPT = """
 import resource, sys
