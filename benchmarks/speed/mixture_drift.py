@@ -54,7 +54,10 @@ def peak(kind: str, rows: int, dim: int, components: int, dtype: str) -> float:
         "import sys; sys.argv = ['x']; import mixture_drift as m;"
         f"m.report_peak({kind!r}, {rows}, {dim}, {components}, {dtype!r})"
     )
-    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    here = Path(__file__).parent
+    run = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=here
+    )
     return float(run.stdout)
 
 
