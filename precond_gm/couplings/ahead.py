@@ -212,10 +212,15 @@ class _OtBatches(Dataset[dict[str, Tensor]]):
 
 
 def _death(error: BaseException | None) -> BaseException | None:
-    """Return PyTorch's word of a dead worker among an error and its causes."""
-    while error is not None and "DataLoader worker" not in str(error):
+    """Return what tells of a dead worker among an error and its causes.
+
+    Either PyTorch says so, or the connection to the worker broke while rows came through it.
+    """
+    while error is not None:
+        if "DataLoader worker" in str(error) or isinstance(error, ConnectionError | EOFError):
+            return error
         error = error.__cause__ or error.__context__
-    return error
+    return None
 
 
 def _mixed(*numbers: int) -> int:

@@ -158,5 +158,6 @@ def test_diagnose_prints_one_line_per_variant() -> None:
     }
     assert worst["whiten"] < 1.5
     assert worst["identity"] > 100
-    text = call("diagnose", "--data", "mixture")
-    assert [line.split()[0] for line in text.stdout.splitlines()[1:]] == ["identity", "whiten"]
+    verdict, table = call("diagnose", "--data", "mixture").stdout.split("\n\n")
+    assert verdict.startswith("identity: condition number")
+    assert [line.split()[0] for line in table.splitlines()[1:]] == ["identity", "whiten"]
