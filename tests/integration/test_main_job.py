@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +13,9 @@ import torch
 from click.testing import CliRunner, Result
 
 from precond_gm.cli import main
-from precond_gm.models.units import Units
-from precond_gm.training.engine import make_engine
-from precond_gm.training.job import Job, load_data
-from precond_gm.training.progress import Silent
+from precond_gm.training.job import Job
 from precond_gm.training.reading import find_recipe, overrides_of, recipe_of
 from precond_gm.training.results import Comparison
-from precond_gm.training.run import Run
 
 SMALL = (
     "max_steps=40",
@@ -167,77 +162,6 @@ def test_metrics_that_waited_are_sent(job: dict[str, Any], tmp_path: Path) -> No
     history = MlflowClient(job["uri"]).get_metric_history(run, "late/loss")
     assert [(m.value, m.step, m.timestamp) for m in history] == [(2.5, 7, 1700000000000)]
     assert not spool.exists()
-
-
-class Stop(Exception):
-    """Stands for a kill."""
-
-
-def train_with_stops(folder: Path, stops: Sequence[int], overrides: Sequence[str] = ()) -> Path:
-    """Train whitened digits, stopped after the given steps and resumed each time."""
-    values = {**find_recipe("digits"), **overrides_of([*SMALL, "variants=whiten", *overrides])}
-    recipe = recipe_of(values)
-    data, engine = load_data(recipe), make_engine(recipe)
-    for stop in [*stops, None]:
-        run = Run(recipe.variants[0], 0, recipe, data, folder, engine, Units(data.scaling))
-        run.fit()
-
-        class Stopping(Silent):
-            def bar(self, title: str, total: int, done: int = 0, *, stop: int | None = stop) -> Any:
-                from contextlib import nullcontext
-
-                def update(step: int, loss: float) -> None:
-                    if step == stop:
-                        raise Stop
-
-                return nullcontext(update)
-
-        try:
-            run.train(recipe.max_steps, None, Stopping())
-        except Stop:
-            continue
-    return folder / "flow.pt"
-
-
-@pytest.mark.parametrize("overrides", [[], ["stream=true", "accumulate=2"]])
-def test_a_resumed_run_is_bit_equal(tmp_path: Path, overrides: list[str]) -> None:
-    """Stopped between checkpoints, three times. Oracle: the run that was not stopped."""
-    one = train_with_stops(tmp_path / "a", [], overrides)
-    two = train_with_stops(tmp_path / "b", [5, 17, 39], overrides)
-    states = [torch.load(path, weights_only=True) for path in (one, two)]
-    for key, value in states[0]["base"].items():
-        assert torch.equal(value, states[1]["base"][key]), key
-    last = [torch.load(p.with_name("last.pt"), weights_only=True) for p in (one, two)]
-    assert last[0]["history"]["train"] == last[1]["history"]["train"]
-    assert last[0]["history"]["validation"] == last[1]["history"]["validation"]
-
-
-def test_patience_ends_a_run_and_keeps_the_best(tmp_path: Path) -> None:
-    """A rate of zero never improves after the first validation: two more, then the end."""
-    overrides = ["lr=0", "patience=2", "max_steps=400"]
-    flow = train_with_stops(tmp_path, [], overrides)
-    last = torch.load(flow.with_name("last.pt"), weights_only=True)
-    assert last["step"] == 30
-    assert (tmp_path / "best.pt").exists()
-
-
-def test_a_truncated_checkpoint_is_refused(tmp_path: Path) -> None:
-    """A cut file is named; nothing is trained on top of it."""
-    from precond_gm.errors import CheckpointError
-
-    flow = train_with_stops(tmp_path, [])
-    last = flow.with_name("last.pt")
-    last.write_bytes(last.read_bytes()[: last.stat().st_size // 2])
-    with pytest.raises(CheckpointError, match="truncated or not a checkpoint"):
-        train_with_stops(tmp_path, [])
-
-
-def test_the_loop_refuses_a_loss_that_is_not_finite(tmp_path: Path) -> None:
-    """A rate that is far too large is named, and the checkpoint before it stays."""
-    from precond_gm.errors import NonFiniteError
-
-    with pytest.raises(NonFiniteError, match="Lower lr"):
-        train_with_stops(tmp_path, [], ["lr=1e30", "clip=0", "warmup_steps=0"])
 
 
 def test_matching_parameters_widens_the_plain_network(tmp_path: Path) -> None:
