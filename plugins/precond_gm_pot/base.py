@@ -34,17 +34,6 @@ class AbstractGrouped(AbstractCoupling):
         """Whether groups are labels."""
         return self.within_label
 
-
-@dataclass(frozen=True)
-class AbstractTransport(AbstractGrouped):
-    """Transport that pairs one group after the other. One required method."""
-
-    @abc.abstractmethod
-    def pair_group(
-        self, z0: Tensor, z1: Tensor, label: Tensor | None, generator: torch.Generator | None
-    ) -> Pairing:
-        """Pair the rows of one group, ``rows`` in, ``rows`` out."""
-
     @torch.no_grad()
     def pair(
         self,
@@ -56,7 +45,28 @@ class AbstractTransport(AbstractGrouped):
     ) -> Pairing:
         """Pair noise with data, within each label unless ``within_label`` is False."""
         check_pair(z0, z1, label)
+        return self._pair(z0, z1, label, generator)
 
+    @abc.abstractmethod
+    def _pair(
+        self, z0: Tensor, z1: Tensor, label: Tensor | None, generator: torch.Generator | None
+    ) -> Pairing:
+        """Pair rows that were checked."""
+
+
+@dataclass(frozen=True)
+class AbstractTransport(AbstractGrouped):
+    """Transport that pairs one group after the other. One required method."""
+
+    @abc.abstractmethod
+    def pair_group(
+        self, z0: Tensor, z1: Tensor, label: Tensor | None, generator: torch.Generator | None
+    ) -> Pairing:
+        """Pair the rows of one group, ``rows`` in, ``rows`` out."""
+
+    def _pair(
+        self, z0: Tensor, z1: Tensor, label: Tensor | None, generator: torch.Generator | None
+    ) -> Pairing:
         def group(z0: Tensor, z1: Tensor, label: Tensor | None) -> Pairing:
             return self.pair_group(z0, z1, label, generator)
 
@@ -92,17 +102,9 @@ class AbstractEntropic(AbstractGrouped):
         """Return the plan between the rows of one label."""
         return next(self._solved(z0, z1, None))[1]
 
-    @torch.no_grad()
-    def pair(
-        self,
-        z0: Tensor,
-        z1: Tensor,
-        label: Tensor | None = None,
-        *,
-        generator: torch.Generator | None = None,
+    def _pair(
+        self, z0: Tensor, z1: Tensor, label: Tensor | None, generator: torch.Generator | None
     ) -> Pairing:
-        """Pair noise with data, within each label unless ``within_label`` is False."""
-        check_pair(z0, z1, label)
         partner = torch.arange(len(z1), device=z1.device)
         weight = None if self.keeps_marginals else torch.ones_like(partner, dtype=z1.dtype)
         for rows, plan in self._solved(z0, z1, label if self.within_label else None):
