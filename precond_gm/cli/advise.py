@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from precond_gm.cli.inputs import read_data
-from precond_gm.cli.options import as_json, data_options, emit
+from precond_gm.cli.options import as_json, data_options, emit, save_figure
 
 if TYPE_CHECKING:
     from precond_gm.diagnostics.candidates import Candidate
@@ -63,8 +63,7 @@ def advise(
         progress=lambda name: click.echo(f"fitting {name}", err=True),
     )
     if image is not None:
-        report.plot().savefig(image, dpi=130)
-        click.echo(f"figure: {image}", err=True)
+        save_figure(report.plot(), image)
     if as_json:
         emit(report)
         return

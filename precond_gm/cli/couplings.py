@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from precond_gm.cli.inputs import find_flow
-from precond_gm.cli.options import emit
+from precond_gm.cli.options import emit, save_figure
 from precond_gm.registry import spec_of
 
 if TYPE_CHECKING:
@@ -57,8 +57,7 @@ def diagnose_couplings(
         reports.append(coupling(z0, z1, label, resolved, name=name, generator=draw))
     curvature = {run: _curvature(flow) for run, flow in flows.items()}
     if image is not None:
-        plot_comparison(reports).savefig(image, dpi=130)
-        click.echo(f"figure: {image}", err=True)
+        save_figure(plot_comparison(reports), image)
     if as_json:
         emit({**{report.name: report for report in reports}, **_keyed(curvature)})
         return

@@ -13,7 +13,7 @@ from precond_gm.cli.couplings import diagnose_couplings
 from precond_gm.cli.diagnosis import deliver, diagnose_run
 from precond_gm.cli.inputs import read_data, variant_parts
 from precond_gm.cli.objectives import diagnose_objectives, objective_options
-from precond_gm.cli.options import as_json, data_options, emit
+from precond_gm.cli.options import as_json, data_options, emit, save_figure
 
 if TYPE_CHECKING:
     from precond_gm.diagnostics import ConditioningReport
@@ -138,8 +138,7 @@ def diagnose(
     }
     if image is not None:
         curves = {name: curves_of(report) for name, report in reports.items()}
-        plot_condition(curves, prepared.label_names).savefig(image, dpi=130)
-        click.echo(f"figure: {image}", err=True)
+        save_figure(plot_condition(curves, prepared.label_names), image)
     if out is not None or tracking_uri is not None:
         sections = conditioning_sections(reports, prepared.label_names)
         title = f"Diagnosis of {prepared.name}"

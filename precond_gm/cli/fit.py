@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from precond_gm.cli.inputs import read_data
-from precond_gm.cli.options import as_json, data_options, emit
+from precond_gm.cli.options import as_json, data_options, emit, save_figure
 
 __all__ = ["fit"]
 
@@ -73,8 +73,7 @@ def fit(
         click.echo(f"map: {out}", err=True)
     found = effect(part, prepared.validation.x, prepared.validation.label)
     if image is not None:
-        found.plot().savefig(image, dpi=130)
-        click.echo(f"figure: {image}", err=True)
+        save_figure(found.plot(), image)
     if as_json:
         emit({**report.to_dict(), "group": found.group, **found.as_metrics()})
         return

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from precond_gm.cli.inputs import find_flow
-from precond_gm.cli.options import emit
+from precond_gm.cli.options import emit, save_figure
 
 if TYPE_CHECKING:
     from precond_gm.data import Prepared
@@ -102,8 +102,7 @@ def diagnose_objectives(
         generator=draw,
     )
     if image is not None:
-        report.plot().savefig(image, dpi=130)
-        click.echo(f"figure: {image}", err=True)
+        save_figure(report.plot(), image)
     if as_json:
         emit(report)
         return

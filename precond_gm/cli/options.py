@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from typing import Any, TypeVar
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-__all__ = ["as_json", "data_options", "emit", "tracking_option"]
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+__all__ = ["as_json", "data_options", "emit", "save_figure", "tracking_option"]
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -51,3 +55,9 @@ def emit(values: Any) -> None:
     from precond_gm.values.report import plain
 
     click.echo(json.dumps(plain(values), indent=1))
+
+
+def save_figure(figure: Figure, path: Path) -> None:
+    """Write a figure and say where; stdout is left to the result."""
+    figure.savefig(path, dpi=130)
+    click.echo(f"figure: {path}", err=True)
