@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from precond_gm.cli.couplings import diagnose_couplings
-from precond_gm.cli.diagnosis import deliver, diagnose_run
+from precond_gm.cli.diagnose_couplings import diagnose_couplings
+from precond_gm.cli.diagnose_objectives import diagnose_objectives, objective_options
+from precond_gm.cli.diagnose_run import deliver, diagnose_run
 from precond_gm.cli.inputs import read_data, variant_parts
-from precond_gm.cli.objectives import diagnose_objectives, objective_options
 from precond_gm.cli.options import as_json, data_options, emit, save_figure
 
 if TYPE_CHECKING:

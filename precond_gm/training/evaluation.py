@@ -28,7 +28,7 @@ from precond_gm.training.streams import seed_of
 from precond_gm.values import Batch, Samples
 from precond_gm.values.report import plain
 
-__all__ = ["curves_of", "directions_of", "evaluate", "some_rows"]
+__all__ = ["conditioning_of", "curves_of", "directions_of", "evaluate", "some_rows"]
 
 Decode = Callable[[Tensor], Tensor]
 
@@ -57,7 +57,7 @@ def evaluate(
     Every variant is sampled from the same noise for the same seed. Judged are samples against
     test rows; directions of variance come from training rows.
     """
-    spectra = _conditioning(flow, data)
+    spectra = conditioning_of(flow, data)
     drawn = {k: _sample(flow, recipe, seed, k) for k in sorted(recipe.sample_steps)}
     found = {k: _quality(samples, data) for k, samples in drawn.items()}
     most, proved = max(drawn), underfitted(flow, data)
@@ -93,6 +93,23 @@ def evaluate(
     )
 
 
+def conditioning_of(
+    flow: PreconditionedFlow, data: Prepared, *, times: int = _TIMES
+) -> ConditioningReport:
+    """Return the conditioning of training rows on the flow's path, behind its map and coupling."""
+    train = data.train
+    label = None if train.label is None else train.label[:_MOST_ROWS]
+    device = next(flow.parameters()).device
+    return conditioning(
+        train.x[:_MOST_ROWS].to(device),
+        None if label is None else label.to(device),
+        preconditioner=flow.preconditioner,
+        coupling=flow.coupling,
+        path=flow.path,
+        times=times,
+    )
+
+
 def some_rows(
     part: Batch, decode: Decode = lambda x: x
 ) -> tuple[NDArray[np.float32], NDArray[np.int64] | None]:
@@ -113,20 +130,6 @@ def some_rows(
     x = decode(part.x[index])
     label = None if part.label is None else part.label[index].numpy()
     return x.numpy().astype(np.float32), label
-
-
-def _conditioning(flow: PreconditionedFlow, data: Prepared) -> ConditioningReport:
-    train = data.train
-    label = None if train.label is None else train.label[:_MOST_ROWS]
-    device = next(flow.parameters()).device
-    return conditioning(
-        train.x[:_MOST_ROWS].to(device),
-        None if label is None else label.to(device),
-        preconditioner=flow.preconditioner,
-        coupling=flow.coupling,
-        path=flow.path,
-        times=_TIMES,
-    )
 
 
 def _sample(flow: PreconditionedFlow, recipe: Recipe, seed: int, steps: int) -> Samples:

@@ -34,24 +34,17 @@ def diagnose_run(
     """Judge a trained flow on the data it was trained for: what it left, and what samples show."""
     import torch
 
-    from precond_gm.diagnostics import conditioning, quality
+    from precond_gm.diagnostics import quality
     from precond_gm.report.trained import trained_sections
     from precond_gm.training.directions import exact_directions, underfitted
-    from precond_gm.training.evaluation import directions_of
+    from precond_gm.training.evaluation import conditioning_of, directions_of
 
     flow, _ = find_flow(run, tracking_uri)
     prepared, recipe = data_of_run(run, data, tracking_uri)
     steps = max(recipe.sample_steps)
     train, test = prepared.train, prepared.test
     label = None if train.label is None else train.label[:_MOST_ROWS]
-    spectra = conditioning(
-        train.x[:_MOST_ROWS],
-        label,
-        preconditioner=flow.preconditioner,
-        coupling=flow.coupling,
-        path=flow.path,
-        times=times,
-    )
+    spectra = conditioning_of(flow, prepared, times=times)
     proved = underfitted(flow, prepared)
     drawn = flow.sample(recipe.num_samples, steps=steps, generator=torch.Generator().manual_seed(0))
     found = quality(
