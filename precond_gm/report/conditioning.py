@@ -113,8 +113,8 @@ def _headline(report: ConditioningReport) -> str:
     if report.worst < _MILD:
         return f"{said}. Well conditioned: a preconditioner has little to gain."
     if report.worst < _BAD:
-        return f"{said}. Training will be slower along the small directions."
-    return f"{said}. Badly conditioned: small directions will be learned late or never."
+        return f"{said}. Training is slower along the small directions."
+    return f"{said}. Badly conditioned: small directions are learned last, and hardly show in the loss."
 
 
 def _gain(before: ConditioningReport, after: ConditioningReport) -> str:
