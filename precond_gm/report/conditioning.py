@@ -114,7 +114,10 @@ def _headline(report: ConditioningReport) -> str:
         return f"{said}. Well conditioned: a preconditioner has little to gain."
     if report.worst < _BAD:
         return f"{said}. Training is slower along the small directions."
-    return f"{said}. Badly conditioned: small directions are learned last, and hardly show in the loss."
+    return (
+        f"{said}. Badly conditioned: small directions are learned last, and hardly show in the "
+        f"loss."
+    )
 
 
 def _gain(before: ConditioningReport, after: ConditioningReport) -> str:

@@ -36,8 +36,9 @@ def direction_pictures(comparison: Comparison, names: Sequence[str]) -> list[Pic
                 "What was learned, while it was learned",
                 "Left, how much of the target the network explains in the smallest directions, "
                 "beside the best affine map (dashed): training is done there where the lines "
-                "meet. Right, the number of directions proved under-fitted at each look. All "
-                "seeds." + _warned(seen),
+                "meet. Right, the number of directions proved under-fitted at each look, on "
+                "training rows: what a network has over-fitted shows in the map of test rows "
+                "only. All seeds." + _warned(seen),
                 lambda: plot_histories(seen),
             )
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import shlex
+from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -35,8 +36,11 @@ def line_of(done: int, total: int, result: RunResult) -> str:
     )
 
 
-def machine_of(engine: Any, seconds: float) -> dict[str, Any]:
-    """Return versions, cores, device, processes and seconds."""
+def machine_of(engine: Any, results: Sequence[RunResult]) -> dict[str, Any]:
+    """Return versions, cores, device, processes, and seconds of fitting and training.
+
+    The seconds are those of the runs, over all sessions: a resumed job took no less.
+    """
     names = ("precond_gm", "torch", "mlflow", "numpy")
     device = str(engine.device)
     if engine.device.type == "cuda":
@@ -46,7 +50,7 @@ def machine_of(engine: Any, seconds: float) -> dict[str, Any]:
         "cores": os.cpu_count(),
         "device": device,
         "processes": engine.num_processes,
-        "seconds": seconds,
+        "seconds": sum(r.metrics["fit/seconds"] + r.metrics["training/seconds"] for r in results),
     }
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -121,7 +120,6 @@ class Job:
 
     def run(self) -> Comparison:
         """Run what is not finished yet and return the comparison."""
-        start = time.perf_counter()
         data = self._data()
         self.progress.say(described(data))
         results: list[RunResult] = []
@@ -136,7 +134,7 @@ class Job:
                 self.progress.say(line_of(len(results), total, result))
         names = [variant.name for variant in self.recipe.variants]
         results.sort(key=lambda result: (names.index(result.variant), result.seed))
-        return self._compared(data, results, time.perf_counter() - start)
+        return self._compared(data, results)
 
     def _data(self) -> Prepared:
         """Return the rows, or their codes where training is latent."""
@@ -187,7 +185,7 @@ class Job:
             self.engine.wait_for_everyone()
         return result
 
-    def _compared(self, data: Prepared, results: list[RunResult], seconds: float) -> Comparison:
+    def _compared(self, data: Prepared, results: list[RunResult]) -> Comparison:
         real, label = some_rows(data.test, self.units.decode)
         parts = {"train": data.train, "validation": data.validation, "test": data.test}
         comparison = Comparison(
@@ -204,7 +202,7 @@ class Job:
             results=tuple(results),
             real=real,
             real_label=label,
-            machine=machine_of(self.engine, seconds),
+            machine=machine_of(self.engine, results),
             tracking={}
             if self.tracker is None
             else {
