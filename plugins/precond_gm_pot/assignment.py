@@ -94,7 +94,7 @@ def potentials(cost: Tensor) -> Tensor:
     column = torch.zeros_like(group[:, 0])
     weight = torch.full_like(column, 1 / cost.shape[0])
     for temperature in TEMPERATURES:
-        column = sweep(group, weight, column, temperature * deviation, sweeps=SWEEPS).column
+        column = sweep(group, weight, column, temperature * deviation, sweeps=SWEEPS)
     return column[0]
 
 

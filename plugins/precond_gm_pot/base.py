@@ -13,7 +13,7 @@ from precond_gm.couplings import AbstractCoupling, Plan, pair_within_label
 from precond_gm.couplings.within_label import check_pair
 from precond_gm.values import Pairing
 from precond_gm_pot.cost import squared_distances, unit_rows
-from precond_gm_pot.groups import groups_of
+from precond_gm_pot.groups import Groups, groups_of
 
 __all__ = ["AbstractEntropic", "AbstractTransport"]
 
@@ -77,7 +77,7 @@ class AbstractTransport(AbstractGrouped):
 
 @dataclass(frozen=True)
 class AbstractEntropic(AbstractGrouped):
-    """Transport by a plan from sweeps, made for many groups at once. Two required methods.
+    """Transport by a plan from sweeps, made for many groups at once. One required method.
 
     Below some two hundred rows a sweep takes the time of its calls, not of its arithmetic, so ten
     labels one after the other would take nearly ten times as long as together.
@@ -93,37 +93,42 @@ class AbstractEntropic(AbstractGrouped):
             scale: What the rows were divided by.
         """
 
-    @abc.abstractmethod
-    def choose(self, plan: Plan, generator: torch.Generator | None) -> Tensor:
-        """Return the number of the noise row of each data row, from the plan of one group."""
+    def choose(self, plan: Plan, counts: list[int], generator: torch.Generator | None) -> Tensor:
+        """Return the number of the noise row of each data row, shape ``groups rows``.
+
+        Args:
+            plan: The plans of all groups.
+            counts: Rows of each group, without the padding.
+            generator: Source of the drawings; None uses torch's.
+        """
+        return plan.draw(generator)
 
     @torch.no_grad()
     def plan(self, z0: Tensor, z1: Tensor) -> Plan:
         """Return the plan between the rows of one label."""
-        return next(self._solved(z0, z1, None))[1]
+        _, plan = next(self._solved(z0, z1, None))
+        return Plan(plan.conditional[0], None if plan.mass is None else plan.mass[0])
 
     def _pair(
         self, z0: Tensor, z1: Tensor, label: Tensor | None, generator: torch.Generator | None
     ) -> Pairing:
-        partner = torch.arange(len(z1), device=z1.device)
-        weight = None if self.keeps_marginals else torch.ones_like(partner, dtype=z1.dtype)
-        for rows, plan in self._solved(z0, z1, label if self.within_label else None):
-            partner[rows] = rows[self.choose(plan, generator)]
+        partner = torch.empty(len(z1), dtype=torch.long, device=z1.device)
+        weight = None if self.keeps_marginals else z1.new_empty(len(z1))
+        for some, plan in self._solved(z0, z1, label if self.within_label else None):
+            rows, real = some.index, some.weight > 0
+            chosen = rows.gather(1, self.choose(plan, some.counts, generator))
+            partner[rows[real]] = chosen[real]
             if weight is not None and plan.mass is not None:
-                weight[rows] = plan.mass.to(weight.dtype)
+                weight[rows[real]] = plan.mass[real].to(weight.dtype)
         return Pairing(z0[partner], z1, label, weight)
 
     def _solved(
         self, z0: Tensor, z1: Tensor, label: Tensor | None
-    ) -> Iterator[tuple[Tensor, Plan]]:
-        """Yield the rows of each label with their plan."""
+    ) -> Iterator[tuple[Groups, Plan]]:
+        """Yield groups of rows with their plans."""
         rows0, rows1, scale = unit_rows(z0, z1)
         for some in groups_of(label, rows1):
             data, noise = rows1[some.index], rows0[some.index]
             centre = (some.weight[..., None] * data).sum(1, keepdim=True)
             cost = squared_distances(data - centre, noise - centre)
-            plans = self.plans(cost, some.weight, scale)
-            for k, rows in enumerate(some.rows):
-                conditional = plans.conditional[k, : len(rows), : len(rows)]
-                mass = None if plans.mass is None else plans.mass[k, : len(rows)]
-                yield rows, Plan(conditional, mass)
+            yield some, self.plans(cost, some.weight, scale)

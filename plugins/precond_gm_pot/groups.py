@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 __all__ = ["Groups", "groups_of"]
+
+SMALL = 256**2  # entries of a padded batch below which its calls take longer than its padding
 
 
 @dataclass(frozen=True)
@@ -25,34 +26,33 @@ class Groups:
     weight: Tensor
     counts: list[int]
 
-    @property
-    def rows(self) -> Iterator[Tensor]:
-        """Row numbers of each label, without repetition."""
-        return (index[:count] for index, count in zip(self.index, self.counts, strict=True))
-
 
 def groups_of(label: Tensor | None, like: Tensor) -> list[Groups]:
     """Group the rows of a batch, all together if there are no labels.
 
     Labels whose counts lie between the same powers of two come together, so padding at most doubles
-    their rows.
+    their rows; all labels do in a small batch.
 
     Args:
         label: Label of each row, or None.
         like: Rows of the batch; device, and dtype of the weights.
     """
     if label is None:
-        return [_padded([torch.arange(len(like), device=like.device)], like)]
+        return [_padded(torch.arange(len(like), device=like.device), [0], [len(like)], like)]
     order = torch.argsort(label, stable=True)
     counts = torch.unique(label, return_counts=True)[1].tolist()
-    parts = list(torch.split(order, counts))
-    sizes = sorted({count.bit_length() for count in counts})
-    return [_padded([part for part in parts if len(part).bit_length() == s], like) for s in sizes]
+    starts = [sum(counts[:k]) for k in range(len(counts))]
+    if len(counts) * max(counts) ** 2 <= SMALL:
+        return [_padded(order, starts, counts, like)]
+    groups = []
+    for size in sorted({count.bit_length() for count in counts}):
+        mine = [k for k, count in enumerate(counts) if count.bit_length() == size]
+        groups.append(_padded(order, [starts[k] for k in mine], [counts[k] for k in mine], like))
+    return groups
 
 
-def _padded(parts: list[Tensor], like: Tensor) -> Groups:
-    counts = [len(part) for part in parts]
-    index = torch.stack([torch.cat((p, p[:1].expand(max(counts) - len(p)))) for p in parts])
-    count = torch.tensor(counts, device=like.device)[:, None]
-    real = torch.arange(max(counts), device=like.device) < count
-    return Groups(index, real.to(like.dtype) / count, counts)
+def _padded(order: Tensor, starts: list[int], counts: list[int], like: Tensor) -> Groups:
+    start, count = torch.tensor([starts, counts], device=order.device)[..., None].unbind()
+    place = torch.arange(max(counts), device=order.device)
+    real = place < count
+    return Groups(order[start + place * real], real.to(like.dtype) / count, counts)

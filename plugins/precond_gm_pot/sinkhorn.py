@@ -91,6 +91,11 @@ class Sinkhorn(AbstractEntropic):
             )
         return Plan(torch.softmax(found.log_plan(cost, weight), 2))
 
-    def choose(self, plan: Plan, generator: torch.Generator | None) -> Tensor:
-        """Draw from the plan, or round it."""
-        return assign(-plan.conditional) if self.pairs == "round" else plan.draw(generator)
+    def choose(self, plan: Plan, counts: list[int], generator: torch.Generator | None) -> Tensor:
+        """Draw from the plans, or round them."""
+        if self.pairs == "sample":
+            return plan.draw(generator)
+        chosen = torch.zeros(plan.conditional.shape[:2], dtype=torch.long)
+        for mine, each, count in zip(chosen, plan.conditional, counts, strict=True):
+            mine[:count] = assign(-each[:count, :count])
+        return chosen.to(plan.conditional.device)

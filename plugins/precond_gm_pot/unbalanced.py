@@ -82,9 +82,8 @@ class Unbalanced(AbstractEntropic):
             rho=self.rho * unit,
         )
         log_plan = found.log_plan(cost, weight)
-        mass = torch.softmax(log_plan.logsumexp(2) + weight.log(), 1)
-        return Plan(torch.softmax(log_plan, 2), mass / weight.amax(1, keepdim=True))
-
-    def choose(self, plan: Plan, generator: torch.Generator | None) -> Tensor:
-        """Draw from the plan."""
-        return plan.draw(generator)
+        top = log_plan.amax(2, keepdim=True)
+        law = log_plan.sub_(top).exp_()
+        total = law.sum(2, keepdim=True)
+        mass = torch.softmax((total.log() + top)[..., 0] + weight.log(), 1)
+        return Plan(law.div_(total), mass / weight.amax(1, keepdim=True))

@@ -18,7 +18,7 @@ class Plan:
 
     Attributes:
         conditional: Probability of each noise row given a data row, shape ``data noise``; rows sum
-            to one.
+            to one. Groups of rows may lead.
         mass: Mass of each data row, mean one; None where all are equal.
     """
 
@@ -48,12 +48,12 @@ class Plan:
         Every data row is used exactly once, and the expected pairs are the plan: no bias.
         """
         device = generator.device if generator is not None else self.conditional.device
-        count = self.conditional.shape[0]
-        u = torch.rand(count, 1, generator=generator, device=device, dtype=torch.float64)
-        cumulative = self.conditional.to(torch.float64).cumsum(1)
-        level = u.to(cumulative.device) * cumulative[:, -1:]
-        drawn = torch.searchsorted(cumulative, level, right=True)[:, 0]
-        return drawn.clamp_max(self.conditional.shape[1] - 1)
+        shape = (*self.conditional.shape[:-1], 1)
+        u = torch.rand(shape, generator=generator, device=device, dtype=torch.float64)
+        cumulative = self.conditional.to(torch.float64).cumsum(-1)
+        level = u.to(cumulative.device) * cumulative[..., -1:]
+        drawn = torch.searchsorted(cumulative, level, right=True)[..., 0]
+        return drawn.clamp_max(self.conditional.shape[-1] - 1)
 
 
 @runtime_checkable

@@ -12,7 +12,7 @@ from scipy.stats import norm
 from torch import Tensor
 
 from precond_gm.errors import InvalidInputError
-from precond_gm_pot import Exact, Sinkhorn, Unbalanced
+from precond_gm_pot import Exact, Sinkhorn, Unbalanced, entropic, kernel
 from precond_gm_pot.cost import squared_distances, unit_rows
 from precond_gm_pot.groups import groups_of
 
@@ -202,25 +202,68 @@ def test_labels_solved_together_are_solved_as_one_by_one(name: str) -> None:
         torch.randperm(63, generator=gen(9))
     ]
     z0, z1 = rows(63, 3, 0), rows(63, 3, 1) + 3 * label[:, None]
-    found = dict.fromkeys(range(5))
-    for mine, plan in part._solved(z0, z1, label):
-        name = int(label[mine[0]])
-        found[name] = plan
-        assert bool((label[mine] == name).all())
-        alone = part.plan(z0[mine], z1[mine])
-        torch.testing.assert_close(plan.conditional, alone.conditional, atol=1e-7, rtol=0)
-        if plan.mass is not None:
-            assert alone.mass is not None
-            torch.testing.assert_close(plan.mass, alone.mass, atol=1e-6, rtol=0)
-    assert None not in found.values()
+    found = []
+    for some, plans in part._solved(z0, z1, label):
+        for k, count in enumerate(some.counts):
+            mine, law = some.index[k, :count], plans.conditional[k, :count, :count]
+            assert len(set(label[mine].tolist())) == 1
+            found.append(int(label[mine[0]]))
+            alone = part.plan(z0[mine], z1[mine])
+            torch.testing.assert_close(law, alone.conditional, atol=1e-7, rtol=0)
+            if alone.mass is not None:
+                assert plans.mass is not None
+                mass = plans.mass[k, :count]
+                torch.testing.assert_close(mass, alone.mass, atol=1e-6, rtol=0)
+    assert sorted(found) == list(range(5))
 
 
-def test_groups_hold_every_row_once() -> None:
-    """Oracle: counting; weights sum to one, and padding at most doubles a label."""
-    label = torch.randint(9, (200,), generator=gen(0)) ** 2 // 9
-    groups = groups_of(label, torch.zeros(200, 1))
-    every = torch.cat([row for some in groups for row in some.rows])
-    assert sorted(every.tolist()) == list(range(200))
+@pytest.mark.parametrize("many", [1, 5])
+def test_groups_hold_every_row_once(many: int) -> None:
+    """Oracle: counting; weights sum to one, and padding at most doubles a label if many."""
+    label = (torch.randint(9, (200,), generator=gen(0)) ** 2 // 9).repeat(many)
+    groups = groups_of(label, torch.zeros(200 * many, 1))
+    every = torch.cat([some.index[some.weight > 0] for some in groups])
+    assert sorted(every.tolist()) == list(range(200 * many))
+    assert (len(groups) == 1) == (many == 1)
     for some in groups:
         torch.testing.assert_close(some.weight.sum(1), torch.ones(len(some.counts)))
-        assert some.index.shape[1] < 2 * min(some.counts)
+        assert many == 1 or some.index.shape[1] < 2 * min(some.counts)
+
+
+def sweeps_needed(slowest: float, monkeypatch: pytest.MonkeyPatch) -> tuple[Tensor, int]:
+    """Return the plan of a cold problem, and its sweeps, under a bound on the length of a step."""
+    monkeypatch.setattr(kernel, "SLOWEST", slowest)
+    z0, z1 = rows(60, 2, 0), rows(60, 2, 1)
+    cost, weight = torch.cdist(z1, z0).square()[None], torch.full((1, 60), 1 / 60).double()
+    found, sweeps = entropic.to_tolerance(
+        cost, weight, 0.04 * cost.mean((1, 2)), tolerance=1e-9, max_sweeps=20_000
+    )
+    return found.log_plan(cost, weight).softmax(2), sweeps
+
+
+def test_longer_steps_find_the_same_plan_sooner(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Oracle: plain sweeps. Tolerance: the stopping rule, 1e-9, over what a slow rate leaves."""
+    plain, many = sweeps_needed(0.0, monkeypatch)
+    longer, few = sweeps_needed(0.99, monkeypatch)
+    torch.testing.assert_close(longer, plain, atol=1e-5, rtol=0)
+    assert few < many / 2
+
+
+@pytest.mark.parametrize("rho", [None, 0.5])
+def test_arrays_and_tensors_are_swept_alike(
+    rho: float | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Oracle: the same costs as tensors; float64, so the order of sums is all that differs."""
+    cost = torch.cdist(rows(30, 3, 0), rows(30, 3, 1)).square()[None]
+    weight, epsilon = torch.full((1, 30), 1 / 30).double(), torch.tensor([0.1]).double()
+    price = None if rho is None else torch.tensor([rho]).double()
+    found = []
+    for most in (0, 10**6):
+        monkeypatch.setattr(entropic, "MOST_ENTRIES", most)
+        found.append(
+            entropic.to_tolerance(cost, weight, epsilon, tolerance=1e-6, max_sweeps=500, rho=price)
+        )
+    (tensors, some), (arrays, same) = found
+    assert some == same
+    torch.testing.assert_close(tensors.column, arrays.column, rtol=1e-9, atol=1e-9)
+    torch.testing.assert_close(tensors.row, arrays.row, rtol=1e-9, atol=1e-9)
