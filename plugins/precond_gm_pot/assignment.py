@@ -49,6 +49,7 @@ moves the cost of every permutation by the same amount; so the warm start cannot
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 
 import numpy as np
 import torch
@@ -66,13 +67,16 @@ TEMPERATURES = (0.2, 0.06, 0.02)  # in deviations of the costs
 SWEEPS = 10  # at each of them
 
 
-def assign(cost: Tensor, solver: str = "auto") -> Tensor:
+def assign(
+    cost: Tensor, solver: str = "auto", *, warm: Callable[[Tensor], Tensor] | None = None
+) -> Tensor:
     """Return, for each row of a square cost, its column in the assignment of least total cost.
 
     Args:
         cost: Finite costs, data in rows and noise in columns, any device.
         solver: ``"simplex"`` (POT), ``"assignment"`` (scipy), or ``"auto"``: the latter, from warm
             potentials where that pays.
+        warm: Finds those potentials of the columns; None takes ``potentials``.
 
     Returns:
         A permutation, on the device of ``cost``.
@@ -82,19 +86,30 @@ def assign(cost: Tensor, solver: str = "auto") -> Tensor:
     elif solver == "assignment" or cost.shape[0] < WARM_FROM:
         columns = _assignment(_on_host(cost))
     else:
-        reduced = cost.to(torch.float64) - potentials(cost)
+        reduced = cost.to(torch.float64) - (warm or potentials)(cost)
         columns = _assignment(_on_host(reduced - reduced.amin(1, keepdim=True)))
     return torch.from_numpy(columns).to(cost.device)
 
 
-def potentials(cost: Tensor) -> Tensor:
-    """Return a dual potential of each column, approximately optimal, from a few Sinkhorn sweeps."""
-    cost = cost.to(torch.float32)
-    group, deviation = cost[None], cost.std()[None]
+def potentials(
+    cost: Tensor,
+    *,
+    deviation: Tensor | None = None,
+    temperatures: tuple[float, ...] = TEMPERATURES,
+) -> Tensor:
+    """Return a dual potential of each column, approximately optimal, from a few Sinkhorn sweeps.
+
+    Args:
+        cost: Costs of an assignment.
+        deviation: Unit of the temperatures; None takes the standard deviation of the costs.
+        temperatures: Of the sweeps, falling.
+    """
+    group = cost.to(torch.float32)[None]
+    unit = (group.std() if deviation is None else deviation.to(torch.float32))[None]
     column = torch.zeros_like(group[:, 0])
     weight = torch.full_like(column, 1 / cost.shape[0])
-    for temperature in TEMPERATURES:
-        column = sweep(group, weight, column, temperature * deviation, sweeps=SWEEPS)
+    for temperature in temperatures:
+        column = sweep(group, weight, column, temperature * unit, sweeps=SWEEPS)
     return column[0]
 
 

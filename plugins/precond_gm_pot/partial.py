@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import final
 
 import torch
@@ -10,11 +11,16 @@ from torch import Tensor
 
 from precond_gm.errors import InvalidInputError
 from precond_gm.values import Pairing
-from precond_gm_pot.assignment import assign
+from precond_gm_pot.assignment import assign, potentials
 from precond_gm_pot.base import AbstractTransport
 from precond_gm_pot.cost import squared_distances, unit_rows
 
 __all__ = ["Partial"]
+
+# In deviations of the real costs; those of all would be too hot, since dummies cost nothing. Colder
+# than for an exact assignment: many rows that may be left out make searches long. With both, a
+# batch of 2,048 takes 0.88 s instead of 2.1 s at d = 2, and 0.7 s instead of 2.1 s at d = 784.
+TEMPERATURES = (0.2, 0.06, 0.02, 0.006, 0.002)
 
 
 @final
@@ -67,11 +73,13 @@ class Partial(AbstractTransport):
         left = n - max(1, round(self.share * n))
         if left == 0:
             return Pairing(z0[assign(cost)], z1, label, torch.ones_like(cost[0]).to(z1.dtype))
-        # A dummy takes any real row at no cost. Two dummies that took each other would leave one
-        # more real pair to be made; any positive cost forbids it, and a large one hides the rest.
-        padded = torch.nn.functional.pad(cost, (0, left, 0, left))
-        padded[n:, n:] = cost.max().clamp_min(1.0)
-        found = assign(padded)
+        # A dummy takes any real row at the least cost. Two dummies that took each other would leave
+        # one more real pair to be made; a cost above the least forbids it, and a large one hides
+        # the rest. As many pairs are real whatever is taken off their costs.
+        padded = torch.nn.functional.pad(cost - cost.amin(), (0, left, 0, left))
+        padded[n:, n:] = padded.amax().clamp_min(1.0)
+        warm = partial(potentials, deviation=cost.std(), temperatures=TEMPERATURES)
+        found = assign(padded, warm=warm)
         partner, paired = found[:n], found[:n] < n
         unused = torch.ones(n, dtype=torch.bool, device=cost.device)
         unused[partner[paired]] = False
