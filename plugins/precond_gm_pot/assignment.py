@@ -63,8 +63,8 @@ __all__ = ["SOLVERS", "assign", "potentials"]
 SOLVERS = ("auto", "assignment", "simplex")
 
 WARM_FROM = 192  # rows; below, a cold start is over before the sweeps are
-TEMPERATURES = (0.2, 0.06, 0.02)  # in deviations of the costs
-SWEEPS = 10  # at each of them
+TEMPERATURES = (0.2, 0.02)  # in deviations of the costs
+SWEEPS = 20  # at each of them
 
 
 def assign(

@@ -112,15 +112,15 @@ class AbstractEntropic(AbstractGrouped):
     def _pair(
         self, z0: Tensor, z1: Tensor, label: Tensor | None, generator: torch.Generator | None
     ) -> Pairing:
-        partner = torch.empty(len(z1), dtype=torch.long, device=z1.device)
-        weight = None if self.keeps_marginals else z1.new_empty(len(z1))
+        rows = len(z1)
+        partner = torch.empty(rows + 1, dtype=torch.long, device=z1.device)
+        weight = None if self.keeps_marginals else z1.new_empty(rows + 1)
         for some, plan in self._solved(z0, z1, label if self.within_label else None):
-            rows, real = some.index, some.weight > 0
-            chosen = rows.gather(1, self.choose(plan, some.counts, generator))
-            partner[rows[real]] = chosen[real]
+            place = torch.where(some.weight > 0, some.index, rows)  # padding goes to the last one
+            partner[place] = some.index.gather(1, self.choose(plan, some.counts, generator))
             if weight is not None and plan.mass is not None:
-                weight[rows[real]] = plan.mass[real].to(weight.dtype)
-        return Pairing(z0[partner], z1, label, weight)
+                weight[place] = plan.mass.to(weight.dtype)
+        return Pairing(z0[partner[:-1]], z1, label, None if weight is None else weight[:-1])
 
     def _solved(
         self, z0: Tensor, z1: Tensor, label: Tensor | None
@@ -129,6 +129,6 @@ class AbstractEntropic(AbstractGrouped):
         rows0, rows1, scale = unit_rows(z0, z1)
         for some in groups_of(label, rows1):
             data, noise = rows1[some.index], rows0[some.index]
-            centre = (some.weight[..., None] * data).sum(1, keepdim=True)
-            cost = squared_distances(data - centre, noise - centre)
+            centre = some.weight[:, None, :] @ data
+            cost = squared_distances(data.sub_(centre), noise.sub_(centre))
             yield some, self.plans(cost, some.weight, scale)

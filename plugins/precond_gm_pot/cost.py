@@ -25,7 +25,7 @@ def unit_rows(z0: Tensor, z1: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """
     dtype = torch.promote_types(torch.promote_types(z0.dtype, z1.dtype), torch.float32)
     rows0, rows1 = flatten(z0).to(dtype), flatten(z1).to(dtype)
-    scale = torch.maximum(rows0.abs().amax(), rows1.abs().amax())
+    scale = torch.maximum(_largest(rows0), _largest(rows1))
     if not bool(torch.isfinite(scale)):
         raise InvalidInputError(
             "the transport cost is not finite: noise or data hold NaN or infinity. Check the data "
@@ -34,12 +34,12 @@ def unit_rows(z0: Tensor, z1: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     scale = scale.clamp_min(torch.finfo(dtype).tiny)
     rows0, rows1 = rows0 / scale, rows1 / scale
     mean = rows1.mean(0)
-    return rows0 - mean, rows1 - mean, scale
+    return rows0.sub_(mean), rows1.sub_(mean), scale
 
 
 def squared_distances(rows1: Tensor, rows0: Tensor) -> Tensor:
     """Return ``|rows1_i - rows0_j|^2``, data in rows, by one matrix product; groups may lead."""
-    square1, square0 = rows1.square().sum(-1), rows0.square().sum(-1)
+    square1, square0 = (torch.linalg.vector_norm(r, dim=-1).square_() for r in (rows1, rows0))
     cost = (rows1 @ rows0.mT).mul_(-2.0)
     return cost.add_(square1[..., :, None]).add_(square0[..., None, :]).clamp_min_(0.0)
 
@@ -47,3 +47,9 @@ def squared_distances(rows1: Tensor, rows0: Tensor) -> Tensor:
 def mean_cost(cost: Tensor, weight: Tensor) -> Tensor:
     """Return the mean of each group's costs, under the weights of its rows."""
     return (weight[:, None, :] @ cost @ weight[:, :, None])[:, 0, 0]
+
+
+def _largest(rows: Tensor) -> Tensor:
+    """Return the largest absolute entry; NaN if there is one."""
+    low, high = torch.aminmax(rows)
+    return torch.maximum(-low, high)

@@ -39,6 +39,7 @@ from precond_gm_pot.kernel import Kernel
 __all__ = ["Potentials", "sweep", "to_tolerance"]
 
 SWEEPS = 5  # between two looks at the violation, which cost about as much as one sweep
+HOTTEST = 0.3  # first temperature, in deviations of the costs
 COOLING = 5.0  # ratio of neighbouring temperatures
 MOST_ENTRIES = 512**2  # of costs that are swept as arrays
 
@@ -66,9 +67,7 @@ class Potentials:
         return total.div_(self.epsilon[:, None, None]).add_(weight.log()[:, None, :])
 
 
-def sweep(
-    cost: Tensor, weight: Tensor, column: Tensor, epsilon: Tensor, *, sweeps: int = SWEEPS
-) -> Tensor:
+def sweep(cost: Tensor, weight: Tensor, column: Tensor, epsilon: Tensor, *, sweeps: int) -> Tensor:
     """Return potentials of the columns after a few Sinkhorn sweeps that keep both marginals.
 
     Args:
@@ -76,10 +75,13 @@ def sweep(
         weight: Weight of each row on both sides, shape ``groups rows``; padding has none.
         column: Potential of each column.
         epsilon: Temperature of each group, in units of the cost.
-        sweeps: Number of sweeps.
+        sweeps: Number of sweeps, a multiple of five.
     """
     xp, given = _arrays(cost, weight, column, epsilon, None)
-    return torch.as_tensor(Kernel(xp, *given).sweep(sweeps).column)
+    kernel = Kernel(xp, *given)
+    for _ in range(0, sweeps, SWEEPS):
+        kernel.sweep(SWEEPS).adapt(SWEEPS)
+    return torch.as_tensor(kernel.column)
 
 
 def to_tolerance(
@@ -104,7 +106,7 @@ def to_tolerance(
     Returns:
         The potentials, and the number of sweeps at the final temperature.
     """
-    hottest = cost.flatten(1).std(1, correction=0)
+    hottest = HOTTEST * cost.flatten(1).std(1, correction=0)
     xp, given = _arrays(cost, weight, torch.zeros_like(weight), epsilon, rho, hottest)
     costs, weights, column, final, price, temperature = given
     while (temperature > 2 * final).any():
@@ -117,7 +119,7 @@ def to_tolerance(
         if made >= max_sweeps or (kernel.violation <= tolerance).all():
             found = kernel.row, kernel.column, kernel.epsilon[:, 0], kernel.violation
             return Potentials(*(torch.as_tensor(x) for x in found)), made
-        if kernel.worn:
+        if kernel.is_worn:
             kernel = Kernel(xp, costs, weights, kernel.column, final, price)
 
 

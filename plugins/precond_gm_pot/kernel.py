@@ -56,11 +56,9 @@ class Kernel:
         for left in reversed(range(sweeps)):
             v = self._step(self._turned, u, v, self._units[1], self._beyond)
             u = self._step(self._kernel, v, u, self._units[0], self._beyond if left else None)
-        logs = self.xp.log(u), self.xp.log(v)
-        self.worn = any(float(abs(log).max()) > WORN for log in logs)
-        self.row, self.column = (
-            f + self.epsilon * log for f, log in zip(self._absorbed, logs, strict=True)
-        )
+        row, column = self._absorbed
+        self.row = row + self.epsilon * self.xp.log(u)
+        self.column = column + self.epsilon * self.xp.log(v)
         if self.rho is not None:
             shift = self._log_mean(self.row) - self._log_mean(self.column)
             shift *= self.rho / 2
@@ -69,6 +67,11 @@ class Kernel:
             u, v = u * factor, v / factor
         self._u, self._v = u, v
         return self
+
+    @property
+    def is_worn(self) -> bool:
+        """Whether factors are so large that a new kernel should absorb them."""
+        return any(float(abs(self.xp.log(x)).max()) > WORN for x in (self._u, self._v))
 
     def adapt(self, sweeps: int) -> None:
         """Measure the violation, and set the length of a step by its fall over the last sweeps.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -17,8 +17,11 @@ from precond_gm.cli.options import as_json, data_options, emit, save_figure
 
 if TYPE_CHECKING:
     from precond_gm.diagnostics import ConditioningReport
+    from precond_gm.values import AbstractReport
 
 __all__ = ["diagnose"]
+
+_WIDEST_DESCENT = 1024  # features: a hundred steps of a linear network take half a minute there
 
 
 @click.command()
@@ -92,7 +95,7 @@ def diagnose(
       precond-gm diagnose --data digits --couplings independent,ot,pot.sinkhorn
       precond-gm diagnose --data digits --objectives velocity,x1////beta:a=2,b=1,jit --exchange
     """
-    from precond_gm.diagnostics import conditioning
+    from precond_gm.diagnostics import conditioning, linear_descent
     from precond_gm.plotting.comparison import plot_condition
     from precond_gm.report.conditioning import conditioning_sections, conditioning_verdict
     from precond_gm.report.verdict import number
@@ -132,17 +135,34 @@ def diagnose(
             as_json=as_json,
         )
         return
+    parts = {name: _resolved(variant_parts(name)) for name in split_variants(variants)}
     reports = {
-        name: conditioning(train.x, train.label, times=times, **variant_parts(name))
-        for name in split_variants(variants)
+        name: conditioning(train.x, train.label, times=times, **each)
+        for name, each in parts.items()
     }
     if image is not None:
         curves = {name: curves_of(report) for name, report in reports.items()}
         save_figure(plot_condition(curves, prepared.label_names), image)
     if out is not None or tracking_uri is not None:
-        sections = conditioning_sections(reports, prepared.label_names)
+        narrow = train.x[0].numel() <= _WIDEST_DESCENT
+        descents = {
+            name: linear_descent(
+                train.x,
+                train.label,
+                t=float(report.t[report.condition_number.argmax()]),
+                **parts[name],
+            )
+            for name, report in reports.items()
+            if narrow
+        }
+        sections = conditioning_sections(reports, prepared.label_names, descents)
         title = f"Diagnosis of {prepared.name}"
-        deliver(title, sections, reports, out=out, tracking_uri=tracking_uri)
+        found: dict[str, dict[str, AbstractReport]] = {
+            name: {"conditioning": report} for name, report in reports.items()
+        }
+        for name, descent in descents.items():
+            found[name]["linear_descent"] = descent
+        deliver(title, sections, found, out=out, tracking_uri=tracking_uri)
     if as_json:
         emit(reports)
         return
@@ -159,6 +179,13 @@ def diagnose(
         )
         for note in (*report.notes, *_unreadable(report, prepared.label_names)):
             click.echo(f"  {note}", err=True)
+
+
+def _resolved(parts: dict[str, Any]) -> dict[str, Any]:
+    """Make the map once, so that it is fitted once."""
+    from precond_gm.preconditioners import REGISTRY
+
+    return {**parts, "preconditioner": REGISTRY.resolve(parts["preconditioner"])}
 
 
 def _unreadable(report: ConditioningReport, names: Sequence[str]) -> list[str]:

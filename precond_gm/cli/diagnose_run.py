@@ -14,8 +14,12 @@ from precond_gm.cli.inputs import data_of_run, find_flow
 from precond_gm.cli.options import emit
 
 if TYPE_CHECKING:
+    from typing import TypeAlias
+
     from precond_gm.report import Section
     from precond_gm.values import AbstractReport
+
+    Reported: TypeAlias = "AbstractReport | Mapping[str, AbstractReport]"
 
 __all__ = ["deliver", "diagnose_run"]
 
@@ -70,7 +74,7 @@ def diagnose_run(
 def deliver(
     title: str,
     sections: Sequence[Section],
-    reports: Mapping[str, AbstractReport],
+    reports: Mapping[str, Reported],
     *,
     out: Path | None,
     tracking_uri: str | None,
@@ -80,7 +84,8 @@ def deliver(
     Args:
         title: Of the page.
         sections: The page, the verdict first.
-        reports: By name; their numbers go beside the page as ``diagnosis.json``.
+        reports: By name, or by variant and name; their numbers go beside the page as
+            ``diagnosis.json``, and those of a variant are a nested run in the store.
         out: A file that ends in .html, a folder, or None.
         tracking_uri: MLflow store, or None.
     """
@@ -103,13 +108,18 @@ def deliver(
 
 
 def _log(
-    title: str, reports: Mapping[str, AbstractReport], files: Sequence[Path], tracking_uri: str
+    title: str, reports: Mapping[str, Reported], files: Sequence[Path], tracking_uri: str
 ) -> None:
     from precond_gm.tracking import MlflowTracker
 
     with MlflowTracker("diagnose", tracking_uri=tracking_uri, run_name=title) as tracker:
-        for name, report in reports.items():
-            tracker.log_report(report, name)
+        for name, found in reports.items():
+            if not isinstance(found, Mapping):
+                tracker.log_report(found, name)
+                continue
+            with tracker.child(name) as variant:
+                for inner, report in found.items():
+                    variant.log_report(report, inner)
         for path in files:
             tracker.log_file(path)
         click.echo(f"MLflow run: {tracker.run_id}", err=True)

@@ -14,6 +14,7 @@ from precond_gm.diagnostics.coupling import (
 from precond_gm.diagnostics.early_stopping import EarlyStoppingReport, early_stopping
 from precond_gm.diagnostics.effect import EffectReport, effect
 from precond_gm.diagnostics.excess import ExcessRiskReport, excess_risk
+from precond_gm.diagnostics.linear_descent import LinearDescentReport, linear_descent
 from precond_gm.diagnostics.objectives import ObjectivesReport, objectives
 from precond_gm.diagnostics.observer import Observer, ObserverReport, StagnationWarning
 from precond_gm.diagnostics.quality import Metric, QualityReport, quality
@@ -38,6 +39,7 @@ __all__ = [
     "EarlyStoppingReport",
     "EffectReport",
     "ExcessRiskReport",
+    "LinearDescentReport",
     "Metric",
     "ObjectivesReport",
     "Observer",
@@ -61,6 +63,7 @@ __all__ = [
     "effect",
     "exact_recovery",
     "excess_risk",
+    "linear_descent",
     "objectives",
     "path_curvature",
     "quality",

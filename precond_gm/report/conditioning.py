@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
-from precond_gm.diagnostics import ConditioningReport
+from precond_gm.diagnostics import ConditioningReport, LinearDescentReport
 from precond_gm.plotting.comparison import plot_condition
+from precond_gm.plotting.linear_descent import plot_linear_descent
 from precond_gm.report.picture import embed
 from precond_gm.report.section import Listing, Section
 from precond_gm.report.verdict import number
@@ -19,13 +20,16 @@ _MOST_LABELS = 30
 
 
 def conditioning_sections(
-    reports: Mapping[str, ConditioningReport], label_names: Sequence[str] = ()
+    reports: Mapping[str, ConditioningReport],
+    label_names: Sequence[str] = (),
+    descents: Mapping[str, LinearDescentReport] | None = None,
 ) -> list[Section]:
     """Return the verdict, the condition number against t, and the spectra with their noise edge.
 
     Args:
         reports: By variant; the first one is the data as they are, or the flow's own coordinates.
         label_names: Name of each class.
+        descents: What a linear network learns of each variant, for a section of its own.
     """
     first = next(iter(reports.values()))
     curves = {name: curves_of(report) for name, report in reports.items()}
@@ -60,7 +64,7 @@ def conditioning_sections(
             for name, report in reports.items()
         ),
     )
-    return [verdict, against_t, spectra]
+    return [verdict, against_t, *_descent_section(descents or {}), spectra]
 
 
 def conditioning_verdict(
@@ -94,6 +98,30 @@ def conditioning_verdict(
             f"condition numbers are too large."
         )
     return tuple(lines)
+
+
+def _descent_section(descents: Mapping[str, LinearDescentReport]) -> list[Section]:
+    if not descents:
+        return []
+    lines = [f"{name}: {_descent(report)}" for name, report in descents.items()]
+    reading = (
+        "What is left of an error of one along each direction of Cov(z_t) when a linear network "
+        "is trained by plain gradient descent at that t. Lines: what the eigenvalue predicts, "
+        "(1 - rate s)^steps. Circles: measured, on fresh mini-batches. Deep networks and Adam "
+        "are faster or slower; the order of the directions is what they share."
+    )
+    drawings = {f"{name}: t = {r.t:.2g}": r.to_dict() for name, r in descents.items()}
+    figure = (reading, embed(plot_linear_descent(drawings)))
+    return [Section("What gradient descent learns first", tuple(lines), figures=(figure,))]
+
+
+def _descent(report: LinearDescentReport) -> str:
+    needed = number(round(report.needed)) if math.isfinite(report.needed) else "infinitely many"
+    return (
+        f"{needed} steps at the best rate learn every direction to 1 %; after "
+        f"{report.steps[-1]:,} steps {report.unlearned:.0%} of the directions are less than half "
+        f"learned. Prediction and measurement differ by at most {report.gap:.2g}."
+    )
 
 
 def spread_of(report: ConditioningReport) -> str:

@@ -43,13 +43,21 @@ def test_page_of_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert text.index("<h2>Verdict") < text.index("<h2>Condition number against t")
     assert "http://" not in text.replace("http://www.w3.org", "")
     numbers = json.loads((tmp_path / "page" / "diagnosis.json").read_text())
-    assert len(numbers["identity"]["t"]) == 11
+    assert len(numbers["identity"]["conditioning"]["t"]) == 11
+    assert "<h2>What gradient descent learns first" in text
+    values = {name: found["linear_descent"]["eigenvalues"] for name, found in numbers.items()}
+    assert values["identity"][-1] / values["identity"][0] > 10
+    assert values["whiten"][-1] / values["whiten"][0] < 10
     client = connect(uri)
     experiment = client.get_experiment_by_name("diagnose")
-    (run,) = client.search_runs([experiment.experiment_id])
-    names = {file.path for file in client.list_artifacts(run.info.run_id)}
-    assert {"diagnosis.html", "diagnosis.json"} <= names
-    assert run.data.metrics["conditioning/num_samples"] > 0
+    runs = client.search_runs([experiment.experiment_id])
+    logged = {run.info.run_name: run for run in runs}
+    assert set(logged) == {"Diagnosis of iris", "identity", "whiten"}
+    files = client.list_artifacts(logged["Diagnosis of iris"].info.run_id)
+    assert {"diagnosis.html", "diagnosis.json"} <= {file.path for file in files}
+    for name in ("identity", "whiten"):
+        assert logged[name].data.metrics["conditioning/num_samples"] > 0
+        assert logged[name].data.metrics["linear_descent/gap"] < 1
 
 
 def test_page_of_a_run(run_folder: Path) -> None:
