@@ -12,6 +12,7 @@ from torch import Tensor
 
 from precond_gm.numerics.rows import batches
 from precond_gm.preconditioners.base import AbstractPreconditioner
+from precond_gm.values import Batch
 
 __all__ = ["cache_key", "precondition_cached"]
 
@@ -23,7 +24,7 @@ def precondition_cached(
     *,
     folder: str | os.PathLike[str],
 ) -> Tensor:
-    """Map rows to z, or read their image from ``folder`` if it was computed before.
+    """Map rows to z on the map's device, or read their image from ``folder`` if it is there.
 
     The file is named by a key of the rows, the labels, the map (classes, options, fitted tensors)
     and the version of the package, so a stale image cannot be read. It holds one tensor and no
@@ -50,14 +51,14 @@ def precondition_cached(
     found = _read(path)
     if found is not None:
         return found.to(x.device)
+    device = next((v.device for v in preconditioner.state_dict().values()), x.device)
     with torch.no_grad():
-        parts = [preconditioner(part.x, part.label).value for part in batches(x, label)]
-    image = torch.cat(parts)
+        image = torch.cat([_mapped(preconditioner, part, device) for part in batches(x, label)])
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_suffix(f".{os.getpid()}.partial")
-    torch.save(image.cpu(), partial)
+    torch.save(image, partial)
     partial.replace(path)
-    return image
+    return image.to(x.device)
 
 
 def cache_key(
@@ -80,6 +81,11 @@ def cache_key(
     if label is not None:
         _update(digest, "labels", label)
     return digest.hexdigest()
+
+
+def _mapped(preconditioner: AbstractPreconditioner, part: Batch, device: torch.device) -> Tensor:
+    label = None if part.label is None else part.label.to(device)
+    return preconditioner(part.x.to(device), label).value.cpu()
 
 
 def _update(digest: hashlib._Hash, name: str, tensor: Tensor) -> None:

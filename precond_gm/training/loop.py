@@ -52,7 +52,7 @@ class Loop:
         folder: For ``last.pt`` and ``best.pt``.
         engine: An Accelerator.
         log: Receives metrics and their step.
-        notify: Receives the warning that training stands still.
+        notify: Receives the warning that training stands still, or why that is not watched.
 
     Attributes:
         observer: None where the recipe wants none, or rows have too many features.
@@ -95,8 +95,13 @@ class Loop:
         self._loss_sum = torch.zeros((), device=engine.device)
         self._share = torch.tensor(1 / recipe.accumulate, device=engine.device)
         self.observer: Observer | None = None
-        looks = recipe.observe_every and train.x[0].numel() <= _MOST_OBSERVED
-        if looks and engine.is_main_process:
+        watches, features = recipe.observe_every and engine.is_main_process, train.x[0].numel()
+        if watches and features > _MOST_OBSERVED:
+            notify(
+                f"directions are not observed: rows have {features:,} features, and each look "
+                f"would take minutes above {_MOST_OBSERVED:,}."
+            )
+        elif watches:
             self.observer = Observer(
                 self.average.flow,
                 every=recipe.observe_every,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,7 @@ from precond_gm.data.preparation import allocate
 from precond_gm.flow import PreconditionedFlow
 from precond_gm.models.units import Units
 from precond_gm.numerics.rows import batches
+from precond_gm.preconditioners import precondition_cached
 from precond_gm.tracking import MlflowTracker
 from precond_gm.tracking.model import UNITS_FORMAT
 from precond_gm.training.build import build_flow, widened
@@ -33,6 +35,7 @@ __all__ = ["START", "Run"]
 
 START, FIT, FLOW, UNITS = "start.pt", "fit.json", "flow.pt", "units.pt"
 _FIT = 4  # stream of a run's seed
+_IMAGES = "z"  # folder of rows that a learned map was run over
 
 
 @dataclass
@@ -123,6 +126,7 @@ class Run:
             decode=self.units.decode,
         )
         result.save(self.folder)
+        shutil.rmtree(self.folder / _IMAGES, ignore_errors=True)
         return result
 
     def _fit(self) -> None:
@@ -147,17 +151,23 @@ class Run:
         save(flow, self.folder / START)
 
     def _in_z(self, flow: PreconditionedFlow, part: Batch, name: str) -> Batch:
-        """Precondition a part once, for all steps; beside the run when rows are streamed."""
-        rank = self.engine.process_index
-        store = self.folder / f"{name}-z-{rank}.npy" if self.recipe.stream else None
-        z = allocate(tuple(part.x.shape), store)
-        device, start = self.engine.device, 0
+        """Precondition a part once, for all steps; beside the run when rows are streamed.
+
+        A learned map takes as long as a network, so its image is kept until the run is judged.
+        """
+        device, stream = self.engine.device, self.recipe.stream
         flow.to(device)
-        for rows in batches(part.x, part.label):
-            label = None if rows.label is None else rows.label.to(device)
-            end = start + rows.x.shape[0]
-            z[start:end] = flow.precondition(rows.x.to(device), label).cpu()
-            start = end
-        if self.recipe.stream or self.recipe.pairs_ahead or device.type == "cpu":
+        if any(True for _ in flow.preconditioner.parameters()) and not stream:
+            folder = self.folder / _IMAGES
+            z = precondition_cached(flow.preconditioner, part.x, part.label, folder=folder)
+        else:
+            store = self.folder / f"{name}-z-{self.engine.process_index}.npy" if stream else None
+            z, start = allocate(tuple(part.x.shape), store), 0
+            for rows in batches(part.x, part.label):
+                label = None if rows.label is None else rows.label.to(device)
+                end = start + rows.x.shape[0]
+                z[start:end] = flow.precondition(rows.x.to(device), label).cpu()
+                start = end
+        if stream or self.recipe.pairs_ahead or device.type == "cpu":
             return Batch(z, part.label)
         return Batch(z.to(device), None if part.label is None else part.label.to(device))

@@ -9,12 +9,13 @@ from typing import Any
 import pytest
 import torch
 
+from precond_gm.checkpoint import load
 from precond_gm.models.units import Units
 from precond_gm.training.engine import make_engine
 from precond_gm.training.job import load_data
 from precond_gm.training.progress import Silent
 from precond_gm.training.reading import find_recipe, overrides_of, recipe_of
-from precond_gm.training.run import Run
+from precond_gm.training.run import START, Run
 
 SMALL = (
     "max_steps=40",
@@ -67,6 +68,20 @@ def test_a_resumed_run_is_bit_equal(tmp_path: Path, overrides: list[str]) -> Non
     last = [torch.load(p.with_name("last.pt"), weights_only=True) for p in (one, two)]
     assert last[0]["history"]["train"] == last[1]["history"]["train"]
     assert last[0]["history"]["validation"] == last[1]["history"]["validation"]
+
+
+def test_a_learned_map_is_not_run_again(tmp_path: Path) -> None:
+    """Oracle: the files, with marks in them that a second mapping would not leave."""
+    overrides = ["variants=zuko.realnvp", "fit_steps=20", "max_steps=10"]
+    train_with_stops(tmp_path, [], overrides)
+    images = sorted((tmp_path / "z").iterdir(), key=lambda path: -path.stat().st_size)
+    assert len(images) == 2
+    marked = torch.zeros_like(torch.load(images[0], weights_only=True))
+    torch.save(marked, images[0])
+    recipe = recipe_of({**find_recipe("digits"), **overrides_of([*SMALL, *overrides])})
+    data, engine = load_data(recipe), make_engine(recipe)
+    run = Run(recipe.variants[0], 0, recipe, data, tmp_path, engine, Units(data.scaling))
+    assert torch.equal(run._in_z(load(tmp_path / START), data.train, "train").x, marked)
 
 
 def test_patience_ends_a_run_and_keeps_the_best(tmp_path: Path) -> None:

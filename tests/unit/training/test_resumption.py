@@ -142,14 +142,24 @@ def test_standing_still_is_said_once_with_a_remedy(tmp_path: Path) -> None:
 
 
 def test_many_features_are_not_observed(tmp_path: Path) -> None:
-    """Oracle: the limit that the recipe's text names."""
+    """Oracle: the limit that the recipe's text names; it is said."""
+    said: list[str] = []
     recipe = recipe_of(SETTINGS)
     flow = pg.wrap(pg.models.MLP(1025, width=4, depth=1), event_shape=(1025,))
     wide = Batch(torch.zeros(20, 1025))
     made = Loop(
-        flow, wide, wide, recipe, seed=0, steps=1, folder=tmp_path, engine=make_engine(recipe)
+        flow,
+        wide,
+        wide,
+        recipe,
+        seed=0,
+        steps=1,
+        folder=tmp_path,
+        engine=make_engine(recipe),
+        notify=said.append,
     )
     assert made.observer is None
+    assert "directions are not observed: rows have 1,025 features" in said[0]
 
 
 class Mortal(AbstractCoupling):
