@@ -88,7 +88,12 @@ def diagnosed(name: str, path: Path, out: Path | None) -> tuple[Row, str]:
         "cpu_seconds": time.process_time() - start,
     }
     if out is not None:
-        sections = conditioning_sections(reports, data.label_names)
+        descents = {
+            variant: pg.diagnostics.linear_descent(x, label, preconditioner=variant)
+            for variant in VARIANTS
+            if x[0].numel() <= MOST_PIXELS
+        }
+        sections = conditioning_sections(reports, data.label_names, descents)
         write_page(f"Diagnosis of {name}", sections, out / f"{name.replace('/', '-')}.html")
     return row, conditioning_verdict(reports, data.label_names)[0]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 import tomllib
@@ -57,6 +58,19 @@ def test_no_file_is_a_catch_all() -> None:
         if (lines := len(path.read_text().splitlines())) > 350
     }
     assert long == {}
+
+
+def test_every_benchmark_is_in_the_list() -> None:
+    """Oracle: the scripts that can be run, and the links of the list."""
+    folder = ROOT / "benchmarks"
+    linked = set(re.findall(r"\]\(([^)]+)\)", (folder / "README.md").read_text()))
+    scripts = {
+        f"{kind}/{path.name}"
+        for kind in ("speed", "studies")
+        for path in (folder / kind).glob("*.py")
+        if "__main__" in path.read_text()
+    }
+    assert linked == scripts
 
 
 @pytest.mark.slow
