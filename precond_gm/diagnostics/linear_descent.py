@@ -8,6 +8,7 @@ explains, and it can be known before training starts.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
 
 __all__ = ["LinearDescentReport", "linear_descent"]
 
+DIVERGED = 0.5  # above the error of one at the start
 LEFT = 0.01  # of an error, at which a direction counts as learned
 ROWS_PER_FEATURE = 4  # of a batch: a descent at 1 / largest eigenvalue is then stable
 
@@ -71,6 +73,11 @@ class LinearDescentReport(AbstractReport):
         return float((self.predicted - self.measured).abs().max())
 
     @property
+    def has_diverged(self) -> bool:
+        """Whether some error has grown: rows far out make mini-batches too noisy for the rate."""
+        return not bool((self.measured.abs() <= 1 + DIVERGED).all())
+
+    @property
     def needed(self) -> float:
         """Steps at the best rate until one per cent of every error is left; may be infinite."""
         kappa = condition_number(self.eigenvalues[None])[0]
@@ -88,9 +95,10 @@ class LinearDescentReport(AbstractReport):
             "rate": self.rate,
             "gap": self.gap,
             "unlearned": self.unlearned,
+            "has_diverged": float(self.has_diverged),
             "steps_needed": self.needed,
         }
-        return {f"linear_descent/{k}": v for k, v in found.items() if v < float("inf")}
+        return {f"linear_descent/{k}": v for k, v in found.items() if math.isfinite(v)}
 
     def plot(self) -> Figure:
         """Draw what is left against the eigenvalue, predicted and measured."""

@@ -117,10 +117,16 @@ def _descent_section(descents: Mapping[str, LinearDescentReport]) -> list[Sectio
 
 def _descent(report: LinearDescentReport) -> str:
     needed = number(round(report.needed)) if math.isfinite(report.needed) else "infinitely many"
+    said = f"{needed} steps at the best rate learn every direction to 1 %"
+    if report.has_diverged:
+        return (
+            f"{said} by the eigenvalues alone, but on mini-batches of {report.batch_size:,} the "
+            f"descent diverges: single rows lie so far out in these coordinates that a batch does "
+            f"not bear the rate. Clip gradients, or try a map that enlarges rare directions less."
+        )
     return (
-        f"{needed} steps at the best rate learn every direction to 1 %; after "
-        f"{report.steps[-1]:,} steps {report.unlearned:.0%} of the directions are less than half "
-        f"learned. Prediction and measurement differ by at most {report.gap:.2g}."
+        f"{said}; after {report.steps[-1]:,} steps {report.unlearned:.0%} of the directions are "
+        f"less than half learned. Prediction and measurement differ by at most {report.gap:.2g}."
     )
 
 

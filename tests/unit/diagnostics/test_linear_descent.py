@@ -10,8 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from precond_gm.diagnostics import linear_descent
+from precond_gm.diagnostics import conditioning, linear_descent
 from precond_gm.errors import InvalidInputError
+from precond_gm.report.conditioning import conditioning_sections
 
 VARIANCES = torch.tensor([1e-4, 0.01, 0.3, 4.0], dtype=torch.float64)
 # A mini-batch of 1,024 Gaussian rows estimates a variance within a relative sqrt(2 / 1024) = 0.044,
@@ -62,6 +63,18 @@ def test_pairs_of_a_coupling_are_used() -> None:
     independent = (1 + VARIANCES) / 4
     assert bool(((report.eigenvalues > independent) & (report.eigenvalues < exact * 1.1)).all())
     assert report.gap < SIX_SIGMA
+
+
+def test_rows_far_out_make_the_descent_diverge() -> None:
+    """Oracle: one row in a hundred makes its direction 1 - 100 / 16 times as wrong when drawn."""
+    x = torch.randn(5000, 4, generator=torch.Generator().manual_seed(0)) * 0.1
+    x[:, 0] = 0.0
+    x[::200, 0], x[100::200, 0] = 7.0, -7.0
+    report = linear_descent(x, batch_size=16)
+    assert report.has_diverged
+    assert report.as_metrics()["linear_descent/has_diverged"] == 1
+    sections = conditioning_sections({"as is": conditioning(x)}, descents={"as is": report})
+    assert "the descent diverges" in sections[2].lead[0]
 
 
 def test_a_constant_feature_is_never_learned() -> None:
