@@ -15,8 +15,8 @@ arithmetic, and a call of NumPy takes a fifth of one of torch.
 
 What makes it fast: the potentials are absorbed into a kernel, so that a sweep is two matrix-vector
 products; falling temperatures reach a small epsilon in tens of sweeps instead of thousands; steps
-longer than Sinkhorn's, as long as its measured rate calls for, need a third of the sweeps (170 fall
-to 40 for 128 rows of ten labels at d = 2 and epsilon = 0.01); and for a finite rho the best common
+longer than Sinkhorn's, as long as its measured rate calls for, need a third of the sweeps (225 fall
+to 50 for 128 rows of ten labels at d = 2 and epsilon = 0.01); and for a finite rho the best common
 shift ``f + s, g - s`` has a closed form. Sweeps alone find that shift at the rate ``tau**2``, in
 about 100 sweeps at epsilon = rho / 20 where 20 do with it.
 
