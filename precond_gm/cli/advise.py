@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from precond_gm.cli.inputs import read_data
+from precond_gm.cli.inputs import Source
 from precond_gm.cli.options import as_json, data_options, emit, save_figure
 
 if TYPE_CHECKING:
@@ -32,9 +32,7 @@ __all__ = ["advise"]
 @as_json
 def advise(
     *,
-    data: str,
-    label: str,
-    image_size: int | None,
+    data: Source,
     candidates: str | None,
     max_steps: int,
     max_seconds: float,
@@ -51,7 +49,7 @@ def advise(
     """
     from precond_gm.diagnostics import advise as judge
 
-    prepared = read_data(data, label, image_size)
+    prepared = data.read()
     report = judge(
         prepared.train,
         prepared.validation,

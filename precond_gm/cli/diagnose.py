@@ -2,26 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import click
 
 from precond_gm.cli.diagnose_couplings import diagnose_couplings
+from precond_gm.cli.diagnose_data import diagnose_data
 from precond_gm.cli.diagnose_objectives import diagnose_objectives, objective_options
-from precond_gm.cli.diagnose_run import deliver, diagnose_run
-from precond_gm.cli.inputs import read_data, variant_parts
-from precond_gm.cli.options import as_json, data_options, emit, save_figure
-
-if TYPE_CHECKING:
-    from precond_gm.diagnostics import ConditioningReport
-    from precond_gm.values import AbstractReport
+from precond_gm.cli.diagnose_output import Output
+from precond_gm.cli.diagnose_run import diagnose_run
+from precond_gm.cli.inputs import Source, data_of_run
+from precond_gm.cli.options import as_json, data_options
 
 __all__ = ["diagnose"]
-
-_WIDEST_DESCENT = 1024  # features: a hundred steps of a linear network take half a minute there
 
 
 @click.command()
@@ -32,7 +26,9 @@ _WIDEST_DESCENT = 1024  # features: a hundred steps of a linear network take hal
 @click.option(
     "--couplings", default=None, metavar="A,B", help="Compare couplings on one batch instead."
 )
-@click.option("--batch-size", type=int, default=256, show_default=True, help="Rows of a batch.")
+@click.option(
+    "--batch-size", type=click.IntRange(2), default=256, show_default=True, help="Rows of a batch."
+)
 @objective_options
 @click.option(
     "--run",
@@ -44,7 +40,11 @@ _WIDEST_DESCENT = 1024  # features: a hundred steps of a linear network take hal
     "of a fresh network.",
 )
 @click.option(
-    "--times", type=int, default=101, show_default=True, help="Number of times in [0, 1]."
+    "--times",
+    type=click.IntRange(2),
+    default=101,
+    show_default=True,
+    help="Number of times in [0, 1].",
 )
 @click.option("--image", type=click.Path(path_type=Path), default=None, help="Figure to write.")
 @click.option(
@@ -59,9 +59,7 @@ _WIDEST_DESCENT = 1024  # features: a hundred steps of a linear network take hal
 @as_json
 def diagnose(
     *,
-    data: str | None,
-    label: str,
-    image_size: int | None,
+    data: Source | None,
     variants: str,
     couplings: str | None,
     batch_size: int,
@@ -95,33 +93,20 @@ def diagnose(
       precond-gm diagnose --data digits --couplings independent,ot,pot.sinkhorn
       precond-gm diagnose --data digits --objectives velocity,x1////beta:a=2,b=1,jit --exchange
     """
-    from precond_gm.diagnostics import conditioning, linear_descent
-    from precond_gm.plotting.comparison import plot_condition
-    from precond_gm.report.conditioning import conditioning_sections, conditioning_verdict
-    from precond_gm.report.verdict import number
-    from precond_gm.training.evaluation import curves_of
     from precond_gm.training.variants import split_variants
 
+    output = Output(image, out, tracking_uri, as_json)
     if len(runs) == 1 and couplings is None and objectives is None:
-        diagnose_run(
-            runs[0], data, times=times, out=out, tracking_uri=tracking_uri, as_json=as_json
-        )
+        diagnose_run(runs[0], None if data is None else data.path, times=times, output=output)
         return
-    if data is None:
+    if data is None and len(runs) != 1:
         raise click.UsageError("give --data, or one --run to judge on its own data.")
-    prepared = read_data(data, label, image_size)
-    train = prepared.train
+    prepared = data_of_run(runs[0], None, tracking_uri)[0] if data is None else data.read()
     if couplings is not None:
         diagnose_couplings(
-            train,
-            split_variants(couplings),
-            batch_size=batch_size,
-            runs=runs,
-            image=image,
-            as_json=as_json,
+            prepared, split_variants(couplings), batch_size=batch_size, runs=runs, output=output
         )
-        return
-    if objectives is not None:
+    elif objectives is not None:
         diagnose_objectives(
             prepared,
             split_variants(objectives),
@@ -131,71 +116,7 @@ def diagnose(
             train_steps=train_steps,
             batch_size=batch_size,
             batches=batches,
-            image=image,
-            as_json=as_json,
+            output=output,
         )
-        return
-    parts = {name: _resolved(variant_parts(name)) for name in split_variants(variants)}
-    reports = {
-        name: conditioning(train.x, train.label, times=times, **each)
-        for name, each in parts.items()
-    }
-    if image is not None:
-        curves = {name: curves_of(report) for name, report in reports.items()}
-        save_figure(plot_condition(curves, prepared.label_names), image)
-    if out is not None or tracking_uri is not None:
-        narrow = train.x[0].numel() <= _WIDEST_DESCENT
-        descents = {
-            name: linear_descent(
-                train.x,
-                train.label,
-                t=float(report.t[report.condition_number.argmax()]),
-                **parts[name],
-            )
-            for name, report in reports.items()
-            if narrow
-        }
-        sections = conditioning_sections(reports, prepared.label_names, descents)
-        title = f"Diagnosis of {prepared.name}"
-        found: dict[str, dict[str, AbstractReport]] = {
-            name: {"conditioning": report} for name, report in reports.items()
-        }
-        for name, descent in descents.items():
-            found[name]["linear_descent"] = descent
-        deliver(title, sections, found, out=out, tracking_uri=tracking_uri)
-    if as_json:
-        emit(reports)
-        return
-    click.echo("\n".join(conditioning_verdict(reports, prepared.label_names)) + "\n")
-    width = max(map(len, reports))
-    click.echo(f"{'':{width}}  worst, all rows  worst, any label  at t = 0.5  effective rank")
-    for name, report in reports.items():
-        worst = report.worst_label
-        labelled = "-" if worst is None else number(report.per_label[worst].worst)
-        middle = number(float(report.condition_number[len(report.t) // 2]))
-        rank = number(float(report.effective_rank[-1]))
-        click.echo(
-            f"{name:{width}}  {number(report.worst):>15}  {labelled:>16}  {middle:>10}  {rank:>14}"
-        )
-        for note in (*report.notes, *_unreadable(report, prepared.label_names)):
-            click.echo(f"  {note}", err=True)
-
-
-def _resolved(parts: dict[str, Any]) -> dict[str, Any]:
-    """Make the map once, so that it is fitted once."""
-    from precond_gm.preconditioners import REGISTRY
-
-    return {**parts, "preconditioner": REGISTRY.resolve(parts["preconditioner"])}
-
-
-def _unreadable(report: ConditioningReport, names: Sequence[str]) -> list[str]:
-    """Say which labels have too few rows for the figure to mean anything."""
-    few = [k for k, inner in report.per_label.items() if not inner.is_reliable]
-    if not few:
-        return []
-    rows = min(report.per_label[k].num_samples for k in few)
-    return [
-        f"{len(few)} of {len(report.per_label)} labels have fewer than ten rows per feature (the "
-        f"fewest: {rows} rows, {report.eigenvalues.shape[1]} features), so their figures are too "
-        f"large; first of them: {names[few[0]]!r}."
-    ]
+    else:
+        diagnose_data(prepared, split_variants(variants), times=times, output=output)

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from precond_gm.cli.inputs import find_flow
-from precond_gm.cli.options import emit, save_figure
 from precond_gm.registry import spec_of
 
 if TYPE_CHECKING:
+    from precond_gm.cli.diagnose_output import Output
+    from precond_gm.data import Prepared
     from precond_gm.diagnostics.coupling import CouplingReport
     from precond_gm.flow import PreconditionedFlow
-    from precond_gm.values import Batch
+    from precond_gm.report.section import Section
 
 __all__ = ["diagnose_couplings"]
 
@@ -23,13 +23,12 @@ FIT_ROWS = 4096  # to judge a coupling, not to train with it
 
 
 def diagnose_couplings(
-    train: Batch,
+    data: Prepared,
     names: list[str],
     *,
     batch_size: int,
     runs: Sequence[str],
-    image: Path | None,
-    as_json: bool,
+    output: Output,
 ) -> None:
     """Compare couplings on one batch of the data, and state the curvature of trained flows."""
     import torch
@@ -38,6 +37,7 @@ def diagnose_couplings(
     from precond_gm.diagnostics.coupling import coupling, plot_comparison
     from precond_gm.numerics.noise import standard_normal
 
+    train = data.train
     flows = {run: find_flow(run, None)[0] for run in runs}
     draw = torch.Generator().manual_seed(0)
     order = torch.randperm(len(train.x), generator=draw)
@@ -56,16 +56,16 @@ def diagnose_couplings(
             )
         reports.append(coupling(z0, z1, label, resolved, name=name, generator=draw))
     curvature = {run: _curvature(flow) for run, flow in flows.items()}
-    if image is not None:
-        save_figure(plot_comparison(reports), image)
-    if as_json:
-        emit({**{report.name: report for report in reports}, **_keyed(curvature)})
-        return
-    _print(reports)
-    for run, value in curvature.items():
-        part = couplings.REGISTRY.name_of(flows[run].coupling)
-        shown = "not defined: it has an SDE only" if value is None else f"{value:.3g} (0: straight)"
-        click.echo(f"{run}: learned with {part}, curvature of its paths {shown}")
+    section = _section(reports, curvature, flows)
+    found = {report.name: report for report in reports}
+    output.write(
+        f"Couplings on {data.name}",
+        found,
+        sections=lambda: [section],
+        figure=lambda: plot_comparison(reports),
+        text=section.text,
+        numbers={**found, **({"curvature": curvature} if curvature else {})},
+    )
 
 
 def _curvature(flow: PreconditionedFlow) -> float | None:
@@ -84,27 +84,43 @@ def _curvature(flow: PreconditionedFlow) -> float | None:
     return None if drawn.trajectory is None else path_curvature(drawn.trajectory)
 
 
-def _keyed(curvature: dict[str, float | None]) -> dict[str, Any]:
-    return {"curvature": curvature} if curvature else {}
+def _section(
+    reports: Sequence[CouplingReport],
+    curvature: dict[str, float | None],
+    flows: dict[str, PreconditionedFlow],
+) -> Section:
+    """Say what to make of each coupling, then the numbers and the figure."""
+    from precond_gm import couplings
+    from precond_gm.diagnostics.coupling import plot_comparison
+    from precond_gm.report.picture import embed
+    from precond_gm.report.section import Listing, Section
 
-
-def _print(reports: Sequence[CouplingReport]) -> None:
-    """Print one line for each coupling, then what to make of it."""
-    width = max(len(report.name) for report in reports)
-    click.echo(
-        f"{'':{width}}      cost   saved  data used  noise used  entropy  skew      ms  saved/ms"
-    )
-    for report in reports:
-        entropy = "-" if report.plan_entropy is None else f"{report.plan_entropy:.2f}"
-        click.echo(
-            f"{report.name:{width}}  {report.cost_after:8.4g}  {report.saving:6.1%}  "
-            f"{report.data_used:9.3f}  {report.noise_used:10.3f}  {entropy:>7}  "
-            f"{report.worst_skew:4.1f}  {report.milliseconds:6.1f}  {report.saving_per_ms:8.3g}"
+    lead = [f"{report.name}: {report.conclusion}" for report in reports]
+    for run, value in curvature.items():
+        part = couplings.REGISTRY.name_of(flows[run].coupling)
+        shown = "not defined: it has an SDE only" if value is None else f"{value:.3g} (0: straight)"
+        lead.append(f"{run}: learned with {part}, curvature of its paths {shown}")
+    rows = tuple(
+        (
+            report.name,
+            f"{report.cost_after:.4g}",
+            f"{report.saving:.1%}",
+            f"{report.data_used:.3f}",
+            f"{report.noise_used:.3f}",
+            "-" if report.plan_entropy is None else f"{report.plan_entropy:.2f}",
+            f"{report.worst_skew:.1f}",
+            f"{report.milliseconds:.1f}",
+            f"{report.saving_per_ms:.3g}",
         )
+        for report in reports
+    )
     first = reports[0]
-    click.echo(
+    note = (
         f"batch of {first.num_rows}: {first.cost_before:.4g} as drawn, optimum "
         f"{first.cost_optimum:.4g}; saved/ms is squared distance, over the whole batch"
     )
-    for report in reports:
-        click.echo(f"{report.name}: {report.conclusion}")
+    head = ("", "cost", "saved", "data used", "noise used", "entropy", "skew", "ms", "saved/ms")
+    table = Listing("On one batch", head, rows, (note,))
+    caption = "Cost of the pairs as drawn, paired and at the optimum, and what the pairing costs."
+    figure = (caption, embed(plot_comparison(reports)))
+    return Section("Couplings", tuple(lead), (table,), (figure,))

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from precond_gm.cli.inputs import find_flow
-from precond_gm.cli.options import emit, save_figure
 
 if TYPE_CHECKING:
+    from precond_gm.cli.diagnose_output import Output
     from precond_gm.data import Prepared
     from precond_gm.diagnostics import ObjectivesReport
     from precond_gm.flow import PreconditionedFlow
+    from precond_gm.report.section import Section
 
 __all__ = ["diagnose_objectives", "objective_options"]
 
@@ -65,8 +65,7 @@ def diagnose_objectives(
     train_steps: int,
     batch_size: int,
     batches: int,
-    image: Path | None,
-    as_json: bool,
+    output: Output,
 ) -> None:
     """Measure the gradient noise of objectives on a network that each has trained for a while.
 
@@ -79,8 +78,7 @@ def diagnose_objectives(
         train_steps: Steps of training before the measurement.
         batch_size: Rows of a batch.
         batches: Number of batches.
-        image: Figure to write.
-        as_json: Whether JSON is printed.
+        output: Where the result goes.
     """
     import torch
 
@@ -101,12 +99,15 @@ def diagnose_objectives(
         batches=batches,
         generator=draw,
     )
-    if image is not None:
-        save_figure(report.plot(), image)
-    if as_json:
-        emit(report)
-        return
-    _show(report)
+    section = _section(report)
+    output.write(
+        f"Objectives on {data.name}",
+        {"objectives": report},
+        sections=lambda: [section],
+        figure=report.plot,
+        text=section.text,
+        numbers=report,
+    )
 
 
 def _fresh(data: Prepared, variant: str, draw: Any) -> PreconditionedFlow:
@@ -123,26 +124,35 @@ def _fresh(data: Prepared, variant: str, draw: Any) -> PreconditionedFlow:
     return flow
 
 
-def _show(report: ObjectivesReport) -> None:
-    width = max(map(len, report.names))
+def _section(report: ObjectivesReport) -> Section:
+    from precond_gm.report.picture import embed
+    from precond_gm.report.section import Listing, Section
+
     first = float(report.relative_noise[0])
-    click.echo(f"{'':{width}}       loss  |mean gradient|  noise / signal [95 %]      of the first")
-    for name, *numbers in zip(
-        report.names,
-        report.loss.tolist(),
-        report.gradient_norm.tolist(),
-        report.relative_noise.tolist(),
-        report.low.tolist(),
-        report.high.tolist(),
-        strict=True,
-    ):
-        loss, norm, noise, low, high = numbers
-        interval = f"{noise:.3g} [{low:.3g}, {high:.3g}]"
-        click.echo(
-            f"{name:{width}}  {loss:9.4g}  {norm:15.4g}  {interval:24}  {noise / first:9.3g}"
+    rows = tuple(
+        (
+            name,
+            f"{loss:.4g}",
+            f"{norm:.4g}",
+            f"{noise:.3g} [{low:.3g}, {high:.3g}]",
+            f"{noise / first:.3g}",
         )
-    click.echo(
-        f"noise / signal is tr Cov(g) / |E g|^2 of a batch of {report.batch_size} rows, over "
-        f"{report.batches} batches: twice as much asks for twice the rows. Losses of different "
-        f"objectives cannot be compared."
+        for name, loss, norm, noise, low, high in zip(
+            report.names,
+            report.loss.tolist(),
+            report.gradient_norm.tolist(),
+            report.relative_noise.tolist(),
+            report.low.tolist(),
+            report.high.tolist(),
+            strict=True,
+        )
     )
+    head = ("", "loss", "|mean gradient|", "noise / signal [95 %]", "of the first")
+    table = Listing("Gradients", head, rows)
+    lead = (
+        f"noise / signal is tr Cov(g) / |E g|^2 of a batch of {report.batch_size} rows, over "
+        f"{report.batches} batches: twice as much asks for twice the rows.",
+        "Losses of different objectives cannot be compared.",
+    )
+    caption = "Noise over signal of the gradient, and where in t it comes from."
+    return Section("Objectives", lead, (table,), ((caption, embed(report.plot())),))

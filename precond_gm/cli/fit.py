@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from precond_gm.cli.inputs import read_data
+from precond_gm.cli.inputs import Source
 from precond_gm.cli.options import as_json, data_options, emit, save_figure
 
 __all__ = ["fit"]
@@ -30,9 +30,7 @@ __all__ = ["fit"]
 @as_json
 def fit(
     *,
-    data: str,
-    label: str,
-    image_size: int | None,
+    data: Source,
     preconditioner: str,
     max_steps: int | None,
     seed: int,
@@ -59,7 +57,7 @@ def fit(
     for module in part.modules():
         if isinstance(module, preconditioners.AbstractFlow):
             module.progress = sys.stderr.isatty()
-    prepared = read_data(data, label, image_size)
+    prepared = data.read()
     report = part.fit(
         prepared.train.x,
         prepared.train.label,

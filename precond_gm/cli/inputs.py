@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,14 +14,33 @@ if TYPE_CHECKING:
     from precond_gm.models.units import Units
     from precond_gm.training.recipe import Recipe
 
-__all__ = ["data_of_run", "find_flow", "read_data", "variant_parts"]
+__all__ = ["Source", "data_of_run", "find_flow", "variant_parts"]
 
 
-def read_data(data: str, label: str, image_size: int | None) -> Prepared:
-    """Read, split and scale data as ``train`` would."""
-    from precond_gm.data import ReadOptions, prepare, read
+@dataclass(frozen=True)
+class Source:
+    """Data as a command was told of them.
 
-    return prepare(read(data, ReadOptions(label=label, image_size=image_size)))
+    Attributes:
+        path: File, folder, or a bundled set's name.
+        label: Label column, key or file.
+        image_size: Side that images get.
+        scale: How the rows are scaled.
+        dequantise: Whether integers get uniform noise; None where they do by default.
+    """
+
+    path: str
+    label: str = "auto"
+    image_size: int | None = None
+    scale: str = "auto"
+    dequantise: bool | None = None
+
+    def read(self) -> Prepared:
+        """Read, split and scale the data as ``train`` would."""
+        from precond_gm.data import ReadOptions, ScaleKind, prepare, read
+
+        raw = read(self.path, ReadOptions(label=self.label, image_size=self.image_size))
+        return prepare(raw, dequantise=self.dequantise, scale=ScaleKind(self.scale))
 
 
 def variant_parts(text: str) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -9,12 +10,15 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from precond_gm.cli.inputs import Source
+
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 __all__ = ["as_json", "data_options", "emit", "save_figure", "tracking_option"]
 
 Command = TypeVar("Command", bound=Callable[..., Any])
+_SCALES = ("auto", "none", "unit", "global", "features")  # names of ScaleKind, not imported here
 
 
 def as_json(command: Command) -> Command:
@@ -35,8 +39,25 @@ def tracking_option(command: Command) -> Command:
 
 
 def data_options(command: Command, *, required: bool = True) -> Command:
-    """Add ``--data`` and how it is read."""
+    """Add ``--data`` and how it is read; the command gets a ``Source``, or None without data."""
+
+    @functools.wraps(command)
+    def with_source(*args: Any, data: str | None, **rest: Any) -> Any:
+        reading = {name: rest.pop(name) for name in ("label", "image_size", "scale", "dequantise")}
+        return command(*args, data=None if data is None else Source(data, **reading), **rest)
+
     for option in (
+        click.option(
+            "--dequantise/--no-dequantise",
+            default=None,
+            help="Uniform noise on integers. Default: yes. Bits are kept by --no-dequantise.",
+        ),
+        click.option(
+            "--scale",
+            type=click.Choice(_SCALES),
+            default="auto",
+            help="What the rows are scaled by. Default: the format's range, or each feature.",
+        ),
         click.option("--image-size", type=int, default=None, help="Side that images get."),
         click.option("--label", default="auto", help="Label column, key or file; or 'none'."),
         click.option(
@@ -46,8 +67,8 @@ def data_options(command: Command, *, required: bool = True) -> Command:
             help="File, folder, or a bundled set's name.",
         ),
     ):
-        command = option(command)
-    return command
+        with_source = option(with_source)
+    return with_source  # type: ignore[return-value]
 
 
 def emit(values: Any) -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from precond_gm.cli.inputs import find_flow, read_data
-from precond_gm.cli.options import as_json, emit, tracking_option
+from precond_gm.cli.inputs import Source, find_flow
+from precond_gm.cli.options import as_json, data_options, emit, tracking_option
 from precond_gm.cli.study_output import advise, log, section_of, write
 
 if TYPE_CHECKING:
@@ -26,9 +27,7 @@ _BRIDGES = ("gaussian", "mixture", "point-mass")
 @click.option("--dim", type=click.IntRange(1), default=1, show_default=True, help="Of the bridge.")
 @click.option("--sigma", type=float, default=None, help="Noise of the bridge. Default: sqrt(2).")
 @click.option("--flow", "--run", "flow_path", default=None, metavar="RUN", help="A trained flow.")
-@click.option("--data", default=None, metavar="PATH", help="Data; the flow meets held-out rows.")
-@click.option("--label", default="auto", help="Label column, key or file of the data.")
-@click.option("--image-size", type=int, default=None, help="Side that images get.")
+@partial(data_options, required=False)
 @click.option("--grids", default="uniform", show_default=True, metavar="A,B", help="Time grids.")
 @click.option("--steps", default="8,16,32,64,128", show_default=True, help="Numbers of steps.")
 @click.option("--samples", type=click.IntRange(64), default=4096, show_default=True, help="Rows.")
@@ -49,9 +48,7 @@ def study(
     dim: int,
     sigma: float | None,
     flow_path: str | None,
-    data: str | None,
-    label: str,
-    image_size: int | None,
+    data: Source | None,
     grids: str,
     steps: str,
     samples: int,
@@ -89,7 +86,7 @@ def study(
     elif flow_path is not None and bridge is None:
         subject, rows = find_flow(flow_path, tracking_uri)[0], None
         if data is not None:
-            held_out = read_data(data, label, image_size).test
+            held_out = data.read().test
             rows = (held_out.x, held_out.label if subject.num_labels is not None else None)
     else:
         raise click.UsageError("give one of --bridge and --flow.")

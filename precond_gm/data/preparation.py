@@ -85,14 +85,16 @@ def prepare(
     noisy = raw.is_integer if dequantise is None else dequantise
     noise = np.random.default_rng([split_seed, 1])  # another stream than the split's
     step = max(1, _CHUNK_BYTES // max(1, 4 * x[0].numel()))
+    is_bits = raw.is_integer
     for start in range(0, len(order), step):
         rows = order[start : start + step]
         values = np.asarray(raw.x[rows], dtype=np.float64)
         _check_finite(values, rows, raw.name)
+        is_bits = is_bits and bool(np.isin(values, (0, 1)).all())
         if noisy:
             values = values + noise.random(values.shape)
         x[start : start + step] = torch.from_numpy(values).to(x.dtype)
-    notes = [*raw.notes, *_advise(raw, noisy)]
+    notes = [*raw.notes, *_advise(raw, noisy, is_bits)]
     count = len(parts["train"])
     scaling, said = _fit_scaling(x[:count], raw.value_range, scale, float(noisy), step)
     for start in range(0, len(order), step):
@@ -132,10 +134,15 @@ def _check_finite(values: NDArray[np.float64], rows: NDArray[np.int64], name: st
     )
 
 
-def _advise(raw: RawData, noisy: bool) -> list[str]:
+def _advise(raw: RawData, noisy: bool, is_bits: bool) -> list[str]:
     """Say what will hurt: integers without dequantisation, classes smaller than a row is wide."""
     notes = []
-    if raw.is_integer and not noisy:
+    if is_bits and noisy:
+        notes.append(
+            "the rows are bits, made continuous by uniform noise. To learn them as bits, say "
+            "dequantise=false scale=none prediction=x1 divergence=bce, without a preconditioner."
+        )
+    if raw.is_integer and not noisy and not is_bits:
         notes.append(
             "the rows are integers and are not dequantised: a density on points is unbounded, and "
             "training fits the grid. Set dequantise=true."

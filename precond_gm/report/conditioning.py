@@ -82,7 +82,7 @@ def conditioning_verdict(
             f"({inner.num_samples:,} rows): it sets the tail, averaging over labels does not help."
         )
     for other, report in others:
-        lines.append(f"{other}: condition number {spread_of(report)}{_gain(first, report)}.")
+        lines.append(f"{other}: condition number {_all_and_worst(report)}{_gain(first, report)}.")
     lines.append(
         f"{number(float(first.effective_rank[-1]))} of {dim:,} directions carry the variance "
         f"(effective rank at t = 1)."
@@ -141,12 +141,12 @@ def spread_of(report: ConditioningReport) -> str:
 
 
 def _headline(report: ConditioningReport) -> str:
-    said = f"condition number {spread_of(report)}"
-    if not math.isfinite(report.worst):
-        return f"{said}: drop constant features, or use a map that shrinks, such as whiten."
-    if report.worst < _MILD:
+    said, worst = f"condition number {_all_and_worst(report)}", _severity(report)
+    if not math.isfinite(worst):
+        return f"{said}: drop constant features, or use a map that leaves them alone."
+    if worst < _MILD:
         return f"{said}. Well conditioned: a preconditioner has little to gain."
-    if report.worst < _BAD:
+    if worst < _BAD:
         return f"{said}. Training is slower along the small directions."
     return (
         f"{said}. Badly conditioned: small directions are learned last, and hardly show in the "
@@ -154,12 +154,31 @@ def _headline(report: ConditioningReport) -> str:
     )
 
 
+def _tail(report: ConditioningReport) -> int | None:
+    """Return the worst label of those with enough rows to say so."""
+    known = {k: r.worst for k, r in report.per_label.items() if r.is_reliable}
+    return max(known, key=lambda k: known[k]) if known else None
+
+
+def _severity(report: ConditioningReport) -> float:
+    """Return the condition number that sets the tail: of all rows, or within a label."""
+    label = _tail(report)
+    return report.worst if label is None else max(report.worst, report.per_label[label].worst)
+
+
+def _all_and_worst(report: ConditioningReport) -> str:
+    label = _tail(report)
+    if label is None or report.per_label[label].worst <= report.worst:
+        return spread_of(report)
+    return f"{spread_of(report)}, {number(report.per_label[label].worst)} within the worst label"
+
+
 def _gain(before: ConditioningReport, after: ConditioningReport) -> str:
-    if not math.isfinite(before.worst) or not math.isfinite(after.worst):
+    old, new = _severity(before), _severity(after)
+    if not math.isfinite(old) or not math.isfinite(new):
         return ""
-    factor = before.worst / after.worst
-    word = "smaller" if factor >= 1 else "larger"
-    return f", {number(max(factor, 1 / factor))} times {word}"
+    word = "smaller" if old >= new else "larger"
+    return f", {number(max(old / new, new / old))} times {word}"
 
 
 def _listing(reports: Mapping[str, ConditioningReport], label_names: Sequence[str]) -> Listing:

@@ -89,6 +89,28 @@ MEASURES: tuple[Measure, ...] = (
         floor="floor/energy",
         as_ratio=False,
     ),
+    Measure(
+        "quality/bits_kl",
+        "KL to held-out bits",
+        "Of the histogram of samples as bits, in nats, where all states can be counted.",
+        QUALITY,
+        floor="floor/bits_kl",
+    ),
+    Measure(
+        "quality/pair_error",
+        "error of pair moments of bits",
+        "Root mean square over pairs of bits, as signs.",
+        QUALITY,
+        floor="floor/pair_error",
+    ),
+    Measure(
+        "quality/bits_c2st",
+        "bits told from real ones",
+        "Share of rows that a classifier tells right; 1/2 is chance.",
+        QUALITY,
+        floor="floor/bits_c2st",
+        as_ratio=False,
+    ),
 )
 
 COSTS: tuple[Measure, ...] = (

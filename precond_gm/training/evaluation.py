@@ -20,6 +20,7 @@ from precond_gm.diagnostics import (
     quality,
 )
 from precond_gm.flow import PreconditionedFlow
+from precond_gm.training.bits import bit_metrics
 from precond_gm.training.directions import exact_directions, map_of, underfitted
 from precond_gm.training.history import History
 from precond_gm.training.recipe import Recipe
@@ -65,6 +66,7 @@ def evaluate(
         **{k: v for k, v in fit["metrics"].items() if v is not None},
         **_condition_metrics(spectra),
         **_quality_metrics(found),
+        **bit_metrics(drawn[most].x, data),
         **({} if observed is None else observed.as_metrics()),
         **({} if proved is None else proved.as_metrics()),
         "training/seconds": history.seconds,

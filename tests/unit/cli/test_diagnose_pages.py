@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
@@ -71,6 +72,50 @@ def test_page_of_a_run(run_folder: Path) -> None:
         assert f"<h2>{heading}" in text
     numbers = json.loads(page.with_suffix(".json").read_text())
     assert set(numbers) == {"conditioning", "underfit", "quality"}
+
+
+@pytest.mark.parametrize(
+    ("words", "title"),
+    [
+        (["--couplings", "independent,ot"], "Couplings"),
+        (["--objectives", "velocity,jit", "--batches", "8", "--train-steps", "5"], "Objectives"),
+    ],
+)
+def test_every_comparison_has_a_page(words: list[str], title: str, run_folder: Path) -> None:
+    """The same words as in the terminal; the data are those of the run if none are given."""
+    page = run_folder / f"{title}.html"
+    done = call("diagnose", "--run", str(run_folder), *words, "--out", str(page))
+    assert done.exit_code == 0, done.output
+    assert done.stdout.startswith(title)
+    assert f"<h2>{title}" in page.read_text()
+    assert page.with_suffix(".json").exists()
+
+
+def test_a_variant_that_fails_costs_the_others_nothing(tmp_path: Path) -> None:
+    """Normal rows are outside the domain of a logit: said, and not drawn."""
+    np.savez(
+        tmp_path / "few.npz",
+        x=np.random.default_rng(0).normal(size=(18, 5)),
+        label=np.arange(18) % 3,
+    )
+    words = ["diagnose", "--data", str(tmp_path / "few.npz"), "--variants"]
+    done = call(*words, "identity,logit:low=0,high=1")
+    assert done.exit_code == 0, done.output
+    assert done.stdout.startswith("identity: condition number")
+    assert "is left out: " in done.stderr
+    assert call(*words, "logit:low=0,high=1").exit_code == 3
+
+
+def test_bits_are_kept_where_asked(tmp_path: Path) -> None:
+    """A loss on bits can be compared on bits only."""
+    x = np.random.default_rng(0).integers(0, 2, size=(300, 6))
+    np.savez(tmp_path / "bits.npz", x=x)
+    words = ["diagnose", "--data", str(tmp_path / "bits.npz"), "--variants", "identity"]
+    words += ["--objectives", "x1//bce", "--batches", "8", "--train-steps", "2"]
+    assert call(*words).exit_code == 3
+    done = call(*words, "--no-dequantise", "--scale", "none")
+    assert done.exit_code == 0, done.output
+    assert "x1//bce" in done.stdout
 
 
 def test_a_run_without_its_job_is_an_input_error(run_folder: Path, tmp_path: Path) -> None:
