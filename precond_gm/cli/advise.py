@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from precond_gm.cli.inputs import Source
+from precond_gm.cli.inputs import Source, made
 from precond_gm.cli.options import as_json, data_options, emit, save_figure
 
 if TYPE_CHECKING:
@@ -47,13 +47,18 @@ def advise(
       precond-gm advise --data digits
       precond-gm advise --data mine.csv --candidates whiten,whiten+zuko.nsf --image advice.png
     """
+    from precond_gm import preconditioners
     from precond_gm.diagnostics import advise as judge
+    from precond_gm.registry import spec_of
 
+    names = None if candidates is None else candidates.split(",")
+    for name in names or ():
+        made(preconditioners.REGISTRY, spec_of(name))
     prepared = data.read()
     report = judge(
         prepared.train,
         prepared.validation,
-        candidates=None if candidates is None else candidates.split(","),
+        candidates=names,
         num_labels=prepared.num_labels,
         max_steps=max_steps,
         max_seconds=max_seconds,

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
-from precond_gm.cli.inputs import find_flow
+from precond_gm.cli.inputs import find_flow, made
 from precond_gm.registry import spec_of
 
 if TYPE_CHECKING:
@@ -46,8 +46,7 @@ def diagnose_couplings(
     z0 = standard_normal(z1, draw)
     reports = []
     for name in names:
-        part: Any = spec_of(name)
-        resolved = couplings.REGISTRY.resolve(part)
+        resolved = made(couplings.REGISTRY, spec_of(name))
         if resolved.needs_fit:
             some = order[: max(FIT_ROWS, batch_size)]
             click.echo(f"fit {name} to {len(some)} of {len(order)} rows", err=True)

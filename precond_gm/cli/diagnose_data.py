@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from precond_gm.cli.inputs import variant_parts
+from precond_gm.cli.inputs import made, variant_parts
 from precond_gm.errors import PrecondError
 
 if TYPE_CHECKING:
@@ -80,10 +80,15 @@ def _descents(
 
 
 def _resolved(parts: dict[str, Any]) -> dict[str, Any]:
-    """Make the map once, so that it is fitted once."""
-    from precond_gm.preconditioners import REGISTRY
+    """Make each part once, so that a map is fitted once."""
+    from precond_gm import couplings, paths, preconditioners
 
-    return {**parts, "preconditioner": REGISTRY.resolve(parts["preconditioner"])}
+    kinds: dict[str, Any] = {
+        "preconditioner": preconditioners.REGISTRY,
+        "coupling": couplings.REGISTRY,
+        "path": paths.REGISTRY,
+    }
+    return {kind: made(kinds[kind], part) for kind, part in parts.items()}
 
 
 def _table(reports: dict[str, ConditioningReport], names: Sequence[str]) -> list[str]:

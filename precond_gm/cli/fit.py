@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from precond_gm.cli.inputs import Source
+from precond_gm.cli.inputs import Source, made
 from precond_gm.cli.options import as_json, data_options, emit, save_figure
 
 __all__ = ["fit"]
@@ -53,7 +53,7 @@ def fit(
     from precond_gm.registry import spec_of
     from precond_gm.report.verdict import number
 
-    part = preconditioners.REGISTRY.resolve(spec_of(preconditioner))
+    part = made(preconditioners.REGISTRY, spec_of(preconditioner))
     for module in part.modules():
         if isinstance(module, preconditioners.AbstractFlow):
             module.progress = sys.stderr.isatty()

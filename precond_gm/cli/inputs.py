@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from precond_gm.errors import DataError, TrackingError
+from precond_gm.errors import ConfigError, DataError, InvalidInputError, TrackingError
 
 if TYPE_CHECKING:
     from precond_gm.data import Prepared
     from precond_gm.flow import PreconditionedFlow
     from precond_gm.models.units import Units
+    from precond_gm.registry import Registry
     from precond_gm.training.recipe import Recipe
 
-__all__ = ["Source", "data_of_run", "find_flow", "variant_parts"]
+__all__ = ["Source", "data_of_run", "find_flow", "made", "variant_parts"]
+
+Part = TypeVar("Part")
 
 
 @dataclass(frozen=True)
@@ -48,6 +51,18 @@ def variant_parts(text: str) -> dict[str, Any]:
     from precond_gm.training.variants import Variant
 
     return dict(Variant.read(text).parts)
+
+
+def made(registry: Registry[Part], part: Any) -> Part:
+    """Make a part that the command line asked for: what is wrong with it is a wrong argument.
+
+    Raises:
+        ConfigError: Its options do not hold.
+    """
+    try:
+        return registry.resolve(part)
+    except InvalidInputError as error:
+        raise ConfigError(str(error)) from error
 
 
 def find_flow(run: str, tracking_uri: str | None) -> tuple[PreconditionedFlow, Units | None]:
