@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -128,22 +129,15 @@ def _section(report: ObjectivesReport) -> Section:
     from precond_gm.report.picture import embed
     from precond_gm.report.section import Listing, Section
 
-    first = float(report.relative_noise[0])
+    noise = report.relative_noise
     rows = tuple(
-        (
-            name,
-            f"{loss:.4g}",
-            f"{norm:.4g}",
-            f"{noise:.3g} [{low:.3g}, {high:.3g}]",
-            f"{noise / first:.3g}",
-        )
-        for name, loss, norm, noise, low, high in zip(
+        (name, f"{loss:.4g}", f"{norm:.4g}", text, f"{ratio:.3g}" if math.isfinite(ratio) else "-")
+        for name, loss, norm, text, ratio in zip(
             report.names,
             report.loss.tolist(),
             report.gradient_norm.tolist(),
-            report.relative_noise.tolist(),
-            report.low.tolist(),
-            report.high.tolist(),
+            report.noise_texts(),
+            (noise / noise[0]).tolist(),
             strict=True,
         )
     )

@@ -133,9 +133,9 @@ def advise(
         if progress is not None:
             progress(name)
         tried.append(judged(name, train, held_out, num_labels, budget, sampling))
-    before, note = condition_number(held_out.x, held_out.label)
-    rows, dim = held_out.x.shape[0], held_out.x[0].numel()
-    enough = note is None or judged_features(rows, dim) >= JUDGED_SHARE * dim
+    seen = condition_number(held_out.x, held_out.label)
+    before, rows, dim = seen.value, held_out.x.shape[0], held_out.x[0].numel()
+    enough = seen.note is None or judged_features(rows, dim) >= JUDGED_SHARE * dim
     found = _ranked(tried, enough)
     working = [one for one in found if one.failure is None]
     recommended, reason = _by_condition(working, before) if enough else _by_likelihood(working)
@@ -146,7 +146,7 @@ def advise(
         before,
         (train.x.shape[0], rows),
         enough,
-        () if note is None else (note,),
+        () if seen.note is None else (seen.note,),
     )
 
 

@@ -60,7 +60,7 @@ class AlignmentReport(AbstractReport):
 
     @property
     def formula(self) -> str:
-        """The weight as a formula in t, or its growth where it is no product of powers."""
+        """The weight as a formula in t, or in the path's schedules and their slopes."""
         return self.implied.formula
 
     @property
@@ -122,6 +122,7 @@ class AlignmentReport(AbstractReport):
             "loss_space": self.implied.loss_space.value,
             "clamp": self.implied.clamp,
             "formula": self.formula,
+            "growth": self.implied.growth,
             "supremum": self.supremum if math.isfinite(self.supremum) else "inf",
             "is_aligned": self.is_aligned,
             "is_bounded": self.is_bounded,
@@ -173,13 +174,13 @@ def alignment(
         x: Data rows for the measurement.
         label: Their labels.
         times: Number of times of the measurement, midpoints of equal cells.
-        batches: Number of batches that the rows are split into.
+        batches: Number of batches that the rows are split into, at most the number of rows.
         generator: Source of noise.
 
     Raises:
         IncompatiblePartsError: The cell does not exist on this path, or the flow predicts
             something else.
-        InvalidInputError: A flow without data, or the other way round.
+        InvalidInputError: A flow without data, or the other way round; fewer rows than batches.
 
     References:
         arXiv:2602.10420.
@@ -202,6 +203,7 @@ def alignment(
             f"the flow predicts {flow.objective.prediction.value}, the report is on "
             f"{have.value}-prediction. Give prediction={flow.objective.prediction.value!r}."
         )
+    _check_sizes(x.shape[0], times, batches)
     objective = _bare(flow, way, implied)
     found = _measure(flow, way, objective, x, label, times, batches, generator)
     return AlignmentReport(implied, found)
@@ -231,6 +233,15 @@ def alignment_table(
                 continue
             table.setdefault(have, {})[want] = cell.formula
     return table
+
+
+def _check_sizes(rows: int, times: int, batches: int) -> None:
+    if times < 1 or not 1 <= batches <= rows:
+        raise InvalidInputError(
+            f"a measurement takes 1 time or more, and splits the rows into 1 batch or more with a "
+            f"row in each; got times={times}, batches={batches} and {rows} rows. Give "
+            f"batches={max(1, min(rows, 8))}, or more rows."
+        )
 
 
 def _bare(flow: PreconditionedFlow, path: AbstractPath, implied: ImpliedWeight) -> Objective:

@@ -32,9 +32,9 @@ class MomentErrors:
 
     Attributes:
         order: Number k of bits.
-        data: Mean products of the data, shape ``tuples``.
+        data: Mean products of the data, shape ``tuples``; empty where rows have fewer bits.
         samples: Mean products of the samples.
-        error: Root mean square difference.
+        error: Root mean square difference; NaN without tuples.
         floor: The same that two samples of one law of these sizes have on average.
     """
 
@@ -70,7 +70,7 @@ class BinaryReport(AbstractReport):
     num_samples: int
 
     def as_metrics(self) -> dict[str, float]:
-        """Return the numbers under ``binary/...``."""
+        """Return the numbers under ``binary/...``; rows of two bits have no triples."""
         metrics = {}
         for name in ("cross_entropy", "kl", "total_variation"):
             value = getattr(self, name)
@@ -81,7 +81,7 @@ class BinaryReport(AbstractReport):
             metrics[f"binary/{name}_floor"] = found.floor
         metrics["binary/c2st"] = self.c2st.value
         metrics["binary/c2st_low"] = self.c2st.low
-        return metrics
+        return {name: value for name, value in metrics.items() if math.isfinite(value)}
 
     def plot(self) -> Figure:
         """Draw mean products of the samples against those of the data."""
@@ -109,13 +109,16 @@ def binary(
     zero: the price is at most ``-log(1 - smoothing)`` nats.
 
     Args:
-        samples: Rows of two values, shape ``batch *event``.
-        data: Rows of the same two values; held-out data, for a fair figure.
+        samples: Rows of two values, shape ``batch *event``, at least 2. A flow trained with the
+            divergence ``bce`` gives them; one trained with ``squared`` gives real numbers, to be
+            rounded to the nearer value first.
+        data: Rows of the same two values, at least 2; held-out data, for a fair figure.
         smoothing: Share of independent bits, in (0, 1).
         generator: Source of the random pairs, triples and rows, where there are too many.
 
     Raises:
-        InvalidInputError: More than two values, or other values in samples than in data.
+        InvalidInputError: More than two values, other values in samples than in data, or fewer
+            than two rows of either.
 
     Example:
         >>> import torch
@@ -155,12 +158,25 @@ def _signs(data: Tensor, samples: Tensor) -> tuple[Tensor, Tensor]:
     """Return both as float64 signs of shape ``batch bits``."""
     check_rows(data, name="data")
     check_rows(samples, name="samples", event_shape=tuple(data.shape[1:]))
-    values = torch.unique(data)
-    if values.numel() > 2 or not bool(torch.isin(samples, values.to(samples.dtype)).all()):
+    few = {"data": len(data), "samples": len(samples)}
+    if min(few.values()) < 2:
         raise InvalidInputError(
-            f"binary data hold two values, and samples the same two; the data hold "
-            f"{values.numel()} values from {float(values[0]):g} to {float(values[-1]):g}, the "
-            f"samples {torch.unique(samples).numel()}. Round samples with objective.finish(x)."
+            f"binary compares at least 2 samples with 2 data rows; got {few['samples']} and "
+            f"{few['data']}. Give more rows."
+        )
+    values = torch.unique(data)
+    if values.numel() > 2:
+        raise InvalidInputError(
+            f"binary data hold two values; got {values.numel()} values from {float(values[0]):g} "
+            f"to {float(values[-1]):g}. Threshold the data first, or use diagnostics.quality."
+        )
+    if not bool(torch.isin(samples, values.to(samples.dtype)).all()):
+        raise InvalidInputError(
+            f"samples hold the values of the data, {values.tolist()}; got "
+            f"{torch.unique(samples).numel()} values from {float(samples.min()):g} to "
+            f"{float(samples.max()):g}. Only a flow with the divergence 'bce' rounds its samples "
+            f"itself (objective.finish; the identity for 'squared'). Round them: "
+            f"torch.where(samples > {float(values.mean()):g}, data.max(), data.min())."
         )
     high = values[-1]
     real, fake = ((2.0 * (rows == high).double() - 1).flatten(1) for rows in (data, samples))
@@ -170,7 +186,8 @@ def _signs(data: Tensor, samples: Tensor) -> tuple[Tensor, Tensor]:
 def _tuples(bits: int, order: int, generator: torch.Generator | None) -> Tensor:
     """Return all tuples of different bits, or a random choice where there are too many."""
     if math.comb(bits, order) <= MOST_TUPLES:
-        return torch.tensor(list(itertools.combinations(range(bits), order))).reshape(-1, order)
+        found = list(itertools.combinations(range(bits), order))  # none of fewer bits
+        return torch.tensor(found, dtype=torch.long).reshape(-1, order)
     device = generator.device if generator is not None else None
     scores = torch.rand(MOST_TUPLES, bits, generator=generator, device=device)
     return scores.topk(order, dim=1).indices.cpu()

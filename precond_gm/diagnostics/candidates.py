@@ -111,7 +111,7 @@ def judged(
     return Candidate(
         name,
         inverse=part.inverse_kind.value,
-        condition_number=condition_number(there.value, held.label)[0],
+        condition_number=condition_number(there.value, held.label).value,
         log_likelihood=float(log_density.mean()),
         fit_seconds=seconds,
         inverse_ms=1e3 * per_thousand,

@@ -25,8 +25,9 @@ from precond_gm.diagnostics.ends import (
     raise_for_values,
 )
 from precond_gm.diagnostics.intervals import POOLED, Spread, condition_spread
-from precond_gm.diagnostics.large import ALL_ROWS, WITHIN, Large, large_spectra
+from precond_gm.diagnostics.large import ALL_ROWS, BETWEEN, WITHIN, Large, large_spectra
 from precond_gm.errors import InvalidInputError
+from precond_gm.numerics.covariance import EndCovariance
 from precond_gm.numerics.moments import Moments
 from precond_gm.numerics.rows import RowsLike
 from precond_gm.paths.base import AbstractPath
@@ -73,7 +74,7 @@ def conditioning(
         generator: Source of the noise, the shuffle and the split; None is a fixed seed.
 
     Returns:
-        The report, with one per label when labels are given.
+        The report, with one per label, within and between the labels when labels are given.
 
     Raises:
         InvalidInputError: NaN, a wrong label, fewer than two rows, times outside [0, 1].
@@ -143,15 +144,17 @@ def from_moments(
     if single:
         notes = (*notes, f"no covariance within the labels {single}: they have one row each.")
     per_label = {
-        label: _report(moments, part, path, t, spread.get(label))
+        label: _report(moments.covariance(part), part.count, path, t, spread.get(label))
         for label, part in rows.items()
         if label not in single
     }
-    whole = _report(moments, pooled, path, t, spread.get(POOLED))
+    count = pooled.count
+    whole = _report(moments.covariance(pooled), count, path, t, spread.get(POOLED))
     if not rows:
         return replace(whole, notes=notes)
-    within = _report(moments, Moments.within(rows.values()), path, t, None)
-    return replace(whole, per_label=per_label, within=within, notes=notes)
+    within = _report(moments.covariance(Moments.within(rows.values())), count, path, t)
+    between = _report(moments.between, count, path, t)
+    return replace(whole, per_label=per_label, within=within, between=between, notes=notes)
 
 
 def check_times(times: int | Tensor) -> Tensor:
@@ -174,11 +177,14 @@ def check_times(times: int | Tensor) -> Tensor:
 
 
 def _report(
-    moments: EndMoments, rows: Moments, path: AbstractPath, t: Tensor, spread: Spread | None
+    covariance: EndCovariance,
+    rows: int,
+    path: AbstractPath,
+    t: Tensor,
+    spread: Spread | None = None,
 ) -> ConditioningReport:
-    covariance = moments.covariance(rows)
-    values = covariance.spectrum(path.coefficients(t.to(rows.mean.device))).cpu()
-    report = report_of(t, values, torch.ones_like(values[0]), rows.count)
+    values = covariance.spectrum(path.coefficients(t.to(covariance.data.device))).cpu()
+    report = report_of(t, values, torch.ones_like(values[0]), rows)
     if spread is None:
         return report
     low, high = spread.interval(report.condition_number)
@@ -192,18 +198,14 @@ def _large_report(
     base, slope = (c.alpha**2 + c.variance)[:, None], c.beta[:, None] ** 2
     reports = {
         label: report_of(t, base + slope * spectrum.values.cpu(), spectrum.multiplicity.cpu(), rows)
-        for label, (spectrum, rows) in found.items()
-        if rows > 1
+        for label, (spectrum, rows) in found.parts.items()
     }
-    whole, error = reports.pop(ALL_ROWS), found[ALL_ROWS][0].error
-    way = "from the inner products of the rows"
-    if error:
-        way = f"by Lanczos; its two ends have a relative error of at most {error:.1g}"
-    notes = (*notes, f"the covariance was not formed: the spectrum was found {way}.")
+    whole = reports.pop(ALL_ROWS)
     return replace(
         whole,
         within=reports.pop(WITHIN, None),
+        between=reports.pop(BETWEEN, None),
         per_label=reports,
-        eigenvalue_error=error,
-        notes=notes,
+        eigenvalue_error=found.parts[ALL_ROWS][0].error,
+        notes=(*notes, *found.notes),
     )

@@ -45,11 +45,16 @@ class ConditioningReport(AbstractReport):
         noise_count: How many of the smallest eigenvalues at t = 1 spread no further than sampling
             alone makes equal variances spread: their order and directions mean nothing.
         multiplicity: How often each eigenvalue occurs, shape ``k``: all ones, unless there are so
-            many dimensions that the covariance was not formed.
+            many dimensions that the covariance was not formed. The sum is the number of
+            dimensions; single ones need not be whole.
         eigenvalue_error: Bound of the relative error of the extreme eigenvalues where they were
-            found by iteration; 0 elsewhere.
+            found by iteration; 0 elsewhere. At 1 the smallest was not found: it is at most the
+            one given, and the condition number at least.
         within: The same report of the rows centred on their own label's mean, with labels; what
             is missing from its trace lies between the labels.
+        between: The same report of the labels' means, weighted by their rows: the covariance of
+            all rows is that within plus that between. The source counts in full. Fewer labels
+            than dimensions leave directions without variance at t = 1.
         notes: What the reader should know.
     """
 
@@ -67,6 +72,7 @@ class ConditioningReport(AbstractReport):
     noise_count: int = 0
     eigenvalue_error: float = 0.0
     within: ConditioningReport | None = None
+    between: ConditioningReport | None = None
     notes: tuple[str, ...] = ()
 
     @property
@@ -112,13 +118,14 @@ def report_of(t: Tensor, values: Tensor, multiplicity: Tensor, rows: int) -> Con
     Args:
         t: Times.
         values: Eigenvalues of Sigma_t, ascending, shape ``times k``.
-        multiplicity: How often each occurs, shape ``k``.
+        multiplicity: How often each occurs, shape ``k``; whole in sum.
         rows: Rows behind the covariance.
     """
     kappa = condition_number(values)
     unknown = torch.full_like(kappa, math.nan)
     dim = round(float(multiplicity.sum()))
-    every = values[-1].repeat_interleave(multiplicity.round().long().clamp_min(1))
+    so_far = multiplicity.cumsum(0).round().long()  # rounded in sum, so that none is lost
+    every = values[-1].repeat_interleave(so_far.diff(prepend=so_far.new_zeros(1)))
     return ConditioningReport(
         t=t,
         eigenvalues=values,

@@ -25,6 +25,7 @@ from precond_gm.diagnostics.pair_measures import (
     path_curvature,
     share_used,
     skew_of,
+    tilt_of,
 )
 from precond_gm.numerics.rows import check_label, check_rows
 from precond_gm.values import AbstractReport, Pairing
@@ -57,9 +58,16 @@ class CouplingReport(AbstractReport):
             are labels): what a label-aware coupling can reach.
         data_used: Share of the data rows that occur among the pairs.
         noise_used: Share of the noise rows that occur among the pairs.
-        label_skew: For each label, by how many standard deviations the squared mean of its noise
-            exceeds that of N(0, I); noise that the label did not choose stays below about 3.
+        label_skew: For each label, by how many standard deviations mean, size and shape of its
+            noise are off those of N(0, I); noise that the label did not choose stays below about 3.
         overall_skew: The same of all labels together; small batches show a skew here first.
+        keeps_marginals: Whether the coupling promises to keep the laws of noise and data; the cost
+            of one that does not falls by leaving rows out as well as by pairing.
+        noise_shift: Distance of the mean of the pairs' noise from that of the noise drawn, in its
+            standard deviations.
+        noise_spread: Variance of the pairs' noise over that of the noise drawn.
+        data_shift: As ``noise_shift``, of the data.
+        data_spread: As ``noise_spread``, of the data.
         effective_share: Effective share of the rows under the pairs' weights; 1 without weights.
         plan_entropy: Mean entropy of a data row's noise in nats, where there is a plan; 0 for a
             permutation.
@@ -77,6 +85,11 @@ class CouplingReport(AbstractReport):
     noise_used: float
     label_skew: dict[int, float]
     overall_skew: float
+    keeps_marginals: bool
+    noise_shift: float
+    noise_spread: float
+    data_shift: float
+    data_spread: float
     effective_share: float
     plan_entropy: float | None
     marginal_error: float | None
@@ -107,6 +120,8 @@ class CouplingReport(AbstractReport):
     @property
     def conclusion(self) -> str:
         """Say in a sentence whether the coupling is worth its time."""
+        if not self.keeps_marginals:
+            return self._tilt
         if self.is_skewed:
             return (
                 f"not usable with labels: the noise within a label is off N(0, I) by "
@@ -122,6 +137,19 @@ class CouplingReport(AbstractReport):
             )
         return f"worth it: the cost falls by {self.saving:.0%} in {self.milliseconds:.1f} ms."
 
+    @property
+    def _tilt(self) -> str:
+        """Say what a coupling that does not keep the marginals does to them."""
+        off = f"Within a label the noise is off N(0, I) by {self.worst_skew:.0f} deviations. "
+        return (
+            f"tilted: the pairs' noise has {self.noise_spread:.0%} of the variance of the noise "
+            f"drawn and a mean {self.noise_shift:.2g} deviations off, their data "
+            f"{self.data_spread:.0%} and {self.data_shift:.2g}; {self.effective_share:.0%} of the "
+            f"rows count, effectively. {off if self.is_skewed else ''}The cost falls by "
+            f"{self.saving:.0%}, in part by leaving rows out: use 'ot' where samples must start "
+            f"from N(0, I) and follow the data."
+        )
+
     def as_metrics(self) -> dict[str, float]:
         """Return the numbers under ``coupling/...``; what is absent is left out."""
         values: dict[str, float | None] = {
@@ -134,6 +162,10 @@ class CouplingReport(AbstractReport):
             "noise_used": self.noise_used,
             "worst_skew": self.worst_skew,
             "overall_skew": self.overall_skew,
+            "noise_shift": self.noise_shift,
+            "noise_spread": self.noise_spread,
+            "data_shift": self.data_shift,
+            "data_spread": self.data_spread,
             "effective_share": self.effective_share,
             "plan_entropy": self.plan_entropy,
             "marginal_error": self.marginal_error,
@@ -196,6 +228,7 @@ def coupling(
     pairing, milliseconds = _timed(part, z0, z1, label, draw, repeats)
     entropy, marginal_error = _plan_measures(part, z0, z1, label)
     weight, skew = pairing.weight, skew_of(pairing)
+    noise, data = tilt_of(pairing.z0, z0, weight), tilt_of(pairing.z1, z1, weight)
     return CouplingReport(
         name=name or _name(coupling),
         num_rows=z1.shape[0],
@@ -206,6 +239,11 @@ def coupling(
         noise_used=share_used(pairing.z0, z0),
         label_skew=skew.by_label,
         overall_skew=skew.overall,
+        keeps_marginals=part.keeps_marginals,
+        noise_shift=noise.shift,
+        noise_spread=noise.spread,
+        data_shift=data.shift,
+        data_spread=data.spread,
         effective_share=1.0 if weight is None else effective_share(weight),
         plan_entropy=entropy,
         marginal_error=marginal_error,
@@ -239,6 +277,7 @@ def plot_comparison(reports: Sequence[CouplingReport]) -> Figure:
         noise_used=[report.noise_used for report in reports],
         skew=[report.label_skew for report in reports],
         milliseconds=[report.milliseconds for report in reports],
+        tilted=[not report.keeps_marginals for report in reports],
     )
 
 

@@ -29,8 +29,8 @@ Halves: TypeAlias = "tuple[Moments, Moments]"
 class EndMoments:
     """Moments of z1, or of the concatenated rows (z0, z1), within each label.
 
-    Every other row goes to the second half: what one half chooses is judged on the other, and both
-    together are the moments of all rows.
+    Every other row of a label goes to the second half: what one half chooses is judged on the
+    other, and both together are the moments of all rows.
 
     Attributes:
         halves: Moments of both halves of each label; all rows are under ``UNLABELLED`` when there
@@ -108,15 +108,35 @@ class EndMoments:
         """Moments of the rows, each centred on its own label's mean."""
         return Moments.within(self.rows_of(label) for label in self.halves)
 
+    @property
+    def between(self) -> EndCovariance:
+        """Covariance blocks if every row of data sat at the mean of its own label.
+
+        The source is that of all rows, in full: it is the data alone that are reduced to means.
+        """
+        rows = Moments.between(self.rows_of(label) for label in self.halves)
+        if not self.is_joint:
+            return EndCovariance(rows.covariance, self.source)
+        dim, blocks = rows.dim // 2, rows.covariance
+        if self.is_standard:  # the source is N(0, I) within every label: it has no part in means
+            return EndCovariance(blocks[dim:, dim:])
+        first, second = self.pooled
+        source = first.merge(second).covariance[:dim, :dim]
+        return EndCovariance(blocks[dim:, dim:], source, blocks[:dim, dim:])
+
     def merge(self, other: EndMoments) -> EndMoments:
-        """Return the moments of both sets of rows, in any order."""
+        """Return the moments of both sets of rows, in any order.
+
+        In the order of the stream, parts merge to the halves of one pass over the whole.
+        """
         merged = dict(self.halves)
-        for label, (first, second) in other.halves.items():
-            if label in merged:
-                mine = merged[label]
-                merged[label] = (mine[0].merge(first), mine[1].merge(second))
-            else:
-                merged[label] = (first, second)
+        for label, theirs in other.halves.items():
+            if label not in merged:
+                merged[label] = theirs
+                continue
+            first, second = merged[label]
+            turn = int(first.count > second.count)  # 1: the next row is the second half's
+            merged[label] = (first.merge(theirs[turn]), second.merge(theirs[1 - turn]))
         return replace(self, halves=merged)
 
     def all_reduce(self, num_labels: int | None, group: ProcessGroup | None = None) -> EndMoments:
@@ -157,14 +177,23 @@ def gathered(pairs: Iterable[Pairing], *, is_joint: bool) -> dict[int, Halves]:
 def keyed(
     pairs: Iterable[Pairing], *, is_joint: bool
 ) -> Iterator[tuple[int, Tensor, Tensor | None]]:
-    """Yield the key ``2 label + half``, the flat rows that have it, and their weights."""
-    seen = 0
+    """Yield the key ``2 label + half``, the flat rows that have it, and their weights.
+
+    The rows of a label go to its two halves by turns, from batch to batch: labels may alternate.
+    """
+    seen: dict[int, int] = {}
     for pair in pairs:
-        rows = torch.cat((pair.z0, pair.z1), 1) if is_joint else pair.z1
-        half = (torch.arange(rows.shape[0], device=rows.device) + seen) % 2
-        label = UNLABELLED if pair.label is None else pair.label
-        yield from grouped(rows, 2 * label + half, pair.weight)
-        seen += rows.shape[0]
+        joint = torch.cat((pair.z0, pair.z1), 1) if is_joint else pair.z1
+        label = pair.label
+        if label is None:
+            label = torch.full((joint.shape[0],), UNLABELLED, device=joint.device)
+        for name, rows, weight in grouped(joint, label, pair.weight):
+            turn = seen.get(name, 0)
+            seen[name] = turn + rows.shape[0]
+            for half in (0, 1):
+                part = slice((turn + half) % 2, None, 2)
+                if rows[part].shape[0]:
+                    yield 2 * name + half, rows[part], None if weight is None else weight[part]
 
 
 def _by_label(parts: dict[int, Moments]) -> dict[int, Halves]:

@@ -19,6 +19,7 @@ from precond_gm.diagnostics.judging import (
     inner_times,
     predictions,
     rows_in_z,
+    warn_without_labels,
 )
 from precond_gm.errors import InvalidInputError
 from precond_gm.flow import PreconditionedFlow
@@ -99,14 +100,18 @@ def excess_risk(
         exact: Exact mean of what the network predicts, ``(t, z, label)`` with z in preconditioned
             coordinates and ``t`` of shape batch.
         times: Number of times inside (0, t_max), or the times.
-        max_rows: Most rows judged.
+        max_rows: Most rows judged, at least 8.
         generator: Source of the noise; None is a fixed seed.
 
     Raises:
-        InvalidInputError: ``exact`` returns another shape; another event shape; too few rows.
+        InvalidInputError: ``exact`` returns another shape; another event shape; too few rows;
+            labels for some rows only.
+        InvalidTypeError: Rows of a precision that the network refuses.
+        NonFiniteError: The network gives NaN or infinity.
     """
     generator = local_generator(generator)
     rows = rows_in_z(flow, x, label, max_rows, generator)
+    warn_without_labels(flow, rows)
     t = inner_times(flow, times)
     found: dict[str, list[Tensor]] = {"excess": [], "signal": [], "error": []}
     with evaluating(flow):

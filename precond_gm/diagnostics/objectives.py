@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import math
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -40,9 +41,10 @@ class ObjectivesReport(AbstractReport):
         names: Names of the objectives.
         loss: Mean loss of each; not comparable between different objectives.
         gradient_norm: Norm of the mean gradient, corrected for the noise left in it.
-        relative_noise: Trace of the covariance of a batch's gradient over the square of that norm.
+        relative_noise: Trace of the covariance of a batch's gradient over the square of that norm;
+            NaN where so few batches do not resolve the signal.
         low: Lower end of its 95 % interval over batches.
-        high: Upper end.
+        high: Upper end; infinite where the signal is not resolved.
         batch_size: Rows of a batch.
         batches: Number of batches.
     """
@@ -56,8 +58,27 @@ class ObjectivesReport(AbstractReport):
     batch_size: int
     batches: int
 
+    @property
+    def is_resolved(self) -> Tensor:
+        """Whether the signal of each objective is told from zero by these batches."""
+        return torch.isfinite(self.relative_noise)
+
+    def noise_texts(self) -> tuple[str, ...]:
+        """Return the relative noise of each objective in words, with its interval.
+
+        Where the signal is not resolved, only a lower bound is known: more batches resolve it.
+        """
+        return tuple(
+            f"{noise:.3g} [{low:.3g}, {high:.3g}]"
+            if math.isfinite(noise)
+            else f"signal not resolved, at least {low:.3g}"
+            for noise, low, high in zip(
+                self.relative_noise.tolist(), self.low.tolist(), self.high.tolist(), strict=True
+            )
+        )
+
     def as_metrics(self) -> dict[str, float]:
-        """Return the relative noise of each objective under ``objectives/...``."""
+        """Return the relative noise of each objective under ``objectives/...``, where resolved."""
         return {
             f"objectives/{_metric_name(name)}/relative_noise": float(value)
             for name, value in zip(self.names, self.relative_noise, strict=True)
@@ -65,7 +86,7 @@ class ObjectivesReport(AbstractReport):
         }
 
     def plot(self) -> Figure:
-        """Draw the relative noise of each objective with its interval."""
+        """Draw the relative noise of each objective with its interval, or its lower bound."""
         from precond_gm.plotting.objectives import plot_objectives
 
         return plot_objectives(
@@ -136,7 +157,8 @@ def objectives(
             one.objective = same
             found[f"{name} [{how}]"] = gradient_noise(one, loader.loss, batches)
     loss, norm, noise, low, high = (
-        torch.stack(column) for column in zip(*found.values(), strict=True)
+        torch.stack([getattr(one, part) for one in found.values()])
+        for part in ("loss", "norm", "relative", "low", "high")
     )
     return ObjectivesReport(
         tuple(found), loss, norm, noise, low, high, batch_size=batch_size, batches=batches

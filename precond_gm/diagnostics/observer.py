@@ -9,16 +9,17 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from precond_gm.diagnostics.judging import LEAST_ROWS, check_margin, rows_in_z, without_labels
 from precond_gm.diagnostics.observer_report import ObserverReport, Seen
-from precond_gm.diagnostics.remedy import Remedy, remedies
-from precond_gm.diagnostics.underfit import UnderfitReport, underfit
+from precond_gm.diagnostics.remedy import Remedy, remedies, why_none
+from precond_gm.diagnostics.underfit import ROWS_PER_FEATURE, UnderfitReport, judge
 from precond_gm.errors import InvalidInputError
 from precond_gm.flow import PreconditionedFlow
 from precond_gm.values import Batch
 
 __all__ = ["Observer", "ObserverReport", "StagnationWarning"]
 
-_ROWS, _ROWS_PER_FEATURE, _LEAST_ROWS = 1024, 4, 8
+_ROWS = 1024
 _STILL = 0.1  # a gap that closes by less than a tenth over the window stands still
 
 
@@ -38,16 +39,21 @@ class Observer:
         every: Steps between observations.
         times: Number of times judged.
         max_rows: Rows judged: the last ones before the observation. None takes four for each
-            feature, as an affine map needs, and at least 1,024.
+            feature, as an affine map needs, and at least 1,024. A step before which fewer than
+            four for each feature came is not observed, and this is said once.
         margin: As in ``underfit``.
         patience: Observations over which a gap must stand still for the warning, at least 2.
         log: Called with (metrics, step) after each observation; a tracker's ``log_metrics``, say.
-        notify: Called with the text of the warning; None gives a ``StagnationWarning``.
+        notify: Called with the text of a warning; None gives a ``StagnationWarning``, and a plain
+            ``UserWarning`` where a step cannot be observed.
         generator: Source of the noise; None is a fixed seed.
 
     Attributes:
         warned_at: Step of the warning, or None.
         warning: Its text.
+
+    Raises:
+        InvalidInputError: An option out of range.
 
     Example:
         >>> import torch, precond_gm as pg
@@ -76,6 +82,12 @@ class Observer:
             raise InvalidInputError(
                 f"every is at least 1 and patience at least 2; got {every} and {patience}."
             )
+        if max_rows is not None and max_rows < LEAST_ROWS:
+            raise InvalidInputError(
+                f"max_rows is at least {LEAST_ROWS}, and four for each feature, or None; got "
+                f"{max_rows}."
+            )
+        check_margin(margin)
         self.flow, self.every, self.times = flow, every, times
         self.max_rows, self.margin, self.patience = max_rows, margin, patience
         self.log, self.notify = log, notify
@@ -85,6 +97,7 @@ class Observer:
         self._rows: list[Batch] = []
         self._seen: list[Seen] = []
         self._recent: list[UnderfitReport] = []
+        self._said: set[str] = set()
 
     def __call__(
         self, step: int, x: Tensor, label: Tensor | None = None, *, preconditioned: bool = False
@@ -99,18 +112,29 @@ class Observer:
 
         Returns:
             The report at a step where one was made, else None.
+
+        Raises:
+            InvalidInputError: Another event shape than the flow's; labels in some batches only.
+            InvalidTypeError: Rows of a precision that the network refuses.
+            NonFiniteError: The network gives NaN or infinity.
         """
+        if label is None and self.flow.num_labels is not None:
+            self._say_once("label", without_labels(self.flow.num_labels), UserWarning)
         left = -step % self.every
         if left * x.shape[0] < self._wanted(x):
+            self._check_alike(label)
             z = x.detach().clone()  # since loaders may fill the same buffer again
             z = z if preconditioned else self.flow.precondition(z, label)
             self._rows.append(Batch(z, None if label is None else label.clone()))
         if left or not step:
             return None
         rows, report = self._gathered(), None
-        if rows.x.shape[0] >= _LEAST_ROWS:
-            report = self._observe(step, rows)
         self._rows.clear()
+        least = max(LEAST_ROWS, ROWS_PER_FEATURE * rows.x[0].numel())
+        if rows.x.shape[0] >= least:
+            report = self._observe(step, rows)
+        else:
+            self._say_once("rows", self._skipped(step, rows, least), UserWarning)
         return report
 
     @property
@@ -146,6 +170,7 @@ class Observer:
             "rows": [(rows.x, rows.label) for rows in self._rows],
             "warned_at": self.warned_at,
             "warning": self.warning,
+            "said": sorted(self._said),
             "generator": self.generator.get_state(),
         }
 
@@ -155,10 +180,21 @@ class Observer:
         self._recent = [UnderfitReport(**report) for report in state["recent"]]
         self._rows = [Batch(x, label) for x, label in state["rows"]]
         self.warned_at, self.warning = state["warned_at"], state["warning"]
+        self._said = set(state.get("said", ()))  # older states have none
         self.generator.set_state(state["generator"])
 
     def _wanted(self, x: Tensor) -> int:
-        return self.max_rows or max(_ROWS, _ROWS_PER_FEATURE * x[0].numel())
+        return self.max_rows or max(_ROWS, ROWS_PER_FEATURE * x[0].numel())
+
+    def _check_alike(self, label: Tensor | None) -> None:
+        """Refuse batches of which some have labels and some do not."""
+        if self._rows and (self._rows[-1].label is None) != (label is None):
+            here, before = ("no", "labels") if label is None else ("a", "none")
+            raise InvalidInputError(
+                f"this batch has {here} label, and the batch before had {before}: rows of one "
+                f"observation are judged together. Give a label for each row in every step, or "
+                f"in none."
+            )
 
     def _gathered(self) -> Batch:
         last = slice(-self._wanted(self._rows[0].x), None)
@@ -166,25 +202,37 @@ class Observer:
         x = torch.cat([batch.x for batch in self._rows])[last]
         return Batch(x, torch.cat(labels)[last] if labels else None)
 
+    def _skipped(self, step: int, rows: Batch, least: int) -> str:
+        got, dim = rows.x.shape[0], rows.x[0].numel()
+        limit = self.max_rows is not None and self.max_rows < least
+        remedy = f"max_rows={least} or None" if limit else "a larger every, or larger batches"
+        return (
+            f"step {step} is not observed, nor are others like it: an affine map of {dim} features "
+            f"takes {least} rows or more, and {got} were kept since the step before. Give the "
+            f"observer {remedy}."
+        )
+
+    def _say_once(self, about: str, text: str, category: type[Warning]) -> None:
+        if about not in self._said:
+            self._said.add(about)
+            self._say(text, category)
+
+    def _say(self, text: str, category: type[Warning]) -> None:
+        if self.notify is None:
+            warnings.warn(text, category, stacklevel=4)
+        else:
+            self.notify(text)
+
     def _observe(self, step: int, rows: Batch) -> UnderfitReport:
-        report = underfit(
-            self.flow,
-            rows.x,
-            rows.label,
-            times=self.times,
-            margin=self.margin,
-            max_rows=rows.x.shape[0],
-            preconditioned=True,
-            generator=self.generator,
+        some = rows_in_z(self.flow, rows.x, rows.label, None, self.generator, preconditioned=True)
+        report = judge(
+            self.flow, some, times=self.times, margin=self.margin, generator=self.generator
         )
         self._seen.append(Seen.of(step, report))
         self._recent = [*self._recent, report][-self.patience :]
         if self.warned_at is None and self._stands_still():
             self.warned_at, self.warning = step, self._message(step, rows)
-            if self.notify is None:
-                warnings.warn(self.warning, StagnationWarning, stacklevel=3)
-            else:
-                self.notify(self.warning)
+            self._say(self.warning, StagnationWarning)
         if self.log is not None:
             self.log(self.report().as_metrics(), step)
         return report
@@ -214,13 +262,14 @@ class Observer:
         worst = now.condition_number
         with torch.no_grad():
             x = self.flow.preconditioner.inverse(rows.x, rows.label).value
-        offers = remedies(x, rows.label, path=path)
+        why = why_none(x)
+        advice = why or _advice(worst, remedies(x, rows.label, path=path))
         return (
             f"step {step}: {int(stuck.any(0).sum())} of {stuck.shape[1]} directions are "
             f"under-fitted and have not improved over the last {self.patience} observations: the "
             f"network explains {float(last.explained[stuck].mean()):.2f} of the target there, an "
             f"affine map {float(last.linear_explained[stuck].mean()):.2f}. The largest condition "
-            f"number of Sigma_t is {worst:.3g}.\n{_advice(worst, offers)}"
+            f"number of Sigma_t is {worst:.3g}.\n{advice}"
         )
 
 

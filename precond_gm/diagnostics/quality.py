@@ -10,17 +10,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from precond_gm.diagnostics.ends import local_generator
-from precond_gm.diagnostics.quality_metrics import FIGURES, PER_LABEL, Context, Metric
+from precond_gm.diagnostics.quality_metrics import FIGURES, PER_LABEL, Context, Metric, why_not
 from precond_gm.diagnostics.split import LEAST_ROWS, split_rows
-from precond_gm.errors import UnknownNameError
-from precond_gm.numerics.recovery import Recovery, directions, recovery
+from precond_gm.errors import InvalidInputError, UnknownNameError
+from precond_gm.numerics.recovery import Recovery, recovery
 from precond_gm.numerics.rows import RowsLike, check_label, check_rows, collect
 from precond_gm.values import AbstractReport, Batch, Samples
 
@@ -42,6 +42,7 @@ class QualityReport(AbstractReport):
         per_label: The same report for each label, when both sides have labels.
         num_rows: Rows per block: every figure and its floor compare this many with this many.
         notes: What the reader should know.
+        dropped: Labels of the data that no sample has; None unless both sides have labels.
     """
 
     metrics: dict[str, Metric]
@@ -49,6 +50,7 @@ class QualityReport(AbstractReport):
     per_label: dict[int, QualityReport]
     num_rows: int
     notes: tuple[str, ...] = ()
+    dropped: tuple[int, ...] | None = None
 
     def __getitem__(self, name: str) -> Metric:
         """Return the figure ``name``.
@@ -65,6 +67,8 @@ class QualityReport(AbstractReport):
     def as_metrics(self) -> dict[str, float]:
         """Return the figures under ``quality/...``: value, ends of the interval, floor."""
         flat = _flat(self)
+        if self.dropped is not None:
+            flat["dropped_labels"] = float(len(self.dropped))
         for label, report in self.per_label.items():
             flat |= {f"label_{label}/{name}": value for name, value in _flat(report).items()}
         return {f"quality/{name}": value for name, value in flat.items() if math.isfinite(value)}
@@ -102,10 +106,11 @@ def quality(
         sample_label: Labels of the samples.
         data_label: Labels of the data; with both, each label is reported too.
         reference: Rows the model was trained on: they choose directions, features and classifiers
-            in place of a third of ``data``, and allow the figure ``copying``.
+            in place of a third of ``data``, and allow the figure ``copying``; at least 8.
         reference_label: Labels of the reference.
         metrics: Which of energy_distance, sliced_w2, w2, mmd, recovery, neighbours (precision,
-            recall, density, coverage), frechet, c2st, label_accuracy, copying; None is all.
+            recall, density, coverage), frechet, c2st, label_accuracy, copying; None is all that
+            labels, reference and data allow.
         features: Extractor for the Frechet distance: rows ``batch *event`` in float32 to features.
             None trains a small network on the data set aside; nothing is downloaded.
         max_rows: Most rows per block; time grows with its square.
@@ -114,7 +119,8 @@ def quality(
         generator: Source of the shuffle and the projections; None is a fixed seed.
 
     Raises:
-        InvalidInputError: NaN, another event shape, too few rows.
+        InvalidInputError: NaN, another event shape, too few rows, or a figure asked for by name
+            without what it needs (labels, a reference, data that vary).
         UnknownNameError: No figure has that name.
 
     Example:
@@ -139,17 +145,25 @@ def quality(
         known = _entered(reference, reference_label, "reference", device)
     sets = _Sets(_entered(samples, sample_label, "samples", device), real, known)
     limits = (max_rows, assigned_rows)
-    report = _report(sets, names, features, limits, generator)
-    per_label, left_out = {}, []
+    _check_rows(sets)
+    report = _report(sets, names, features, limits, generator, asked=metrics is not None)
+    per_label, left_out, notes = {}, [], list(report.notes)
     for label in sets.labels():
         part = sets.only(label)
         if part.is_enough:
             chosen = [name for name in names if name in PER_LABEL]
-            per_label[label] = _report(part, chosen, None, limits, generator)
-        else:
+            per_label[label] = _report(part, chosen, None, limits, generator, asked=False)
+            notes += [f"label {label}: {note}" for note in per_label[label].notes]
+        elif part.samples.x.shape[0]:
             left_out.append(label)
-    notes = (f"too few rows for a report of the labels {left_out}.",) if left_out else ()
-    return QualityReport(report.metrics, report.recovery, per_label, report.num_rows, notes)
+    if left_out:
+        notes.append(f"too few rows for a report of the labels {left_out}.")
+    dropped = sets.dropped()
+    if dropped:
+        notes.append(f"no sample has the labels {list(dropped)}, which the data have.")
+    if sets.unknown():
+        notes.append(f"no data row has the labels {sets.unknown()}, which samples have.")
+    return replace(report, per_label=per_label, notes=tuple(notes), dropped=dropped)
 
 
 @dataclass(frozen=True)
@@ -160,17 +174,23 @@ class _Sets:
     data: Batch
     reference: Batch | None
 
-    def __post_init__(self) -> None:
-        shape = tuple(self.data.x.shape[1:])
-        check_rows(self.samples.x, name="samples", event_shape=shape)
-        if self.reference is not None:
-            check_rows(self.reference.x, name="reference", event_shape=shape)
-
     def labels(self) -> list[int]:
         """Return the labels of the data, where the samples have labels too."""
         if self.samples.label is None or self.data.label is None:
             return []
         return sorted(set(self.data.label.tolist()))
+
+    def dropped(self) -> tuple[int, ...] | None:
+        """Return the labels of the data that no sample has; None unless both have labels."""
+        if self.samples.label is None or self.data.label is None:
+            return None
+        return tuple(sorted(set(self.labels()) - set(self.samples.label.tolist())))
+
+    def unknown(self) -> list[int]:
+        """Return the labels of samples that no data row has."""
+        if self.samples.label is None or self.data.label is None:
+            return []
+        return sorted(set(self.samples.label.tolist()) - set(self.labels()))
 
     def only(self, label: int) -> _Sets:
         """Return the rows of one label; a reference without labels is left out."""
@@ -190,13 +210,30 @@ class _Sets:
         return min(*rows, aside) >= LEAST_ROWS
 
 
+def _check_rows(sets: _Sets) -> None:
+    """Check that all sets hold rows of one shape, and that the reference is a set at all."""
+    shape = tuple(sets.data.x.shape[1:])
+    check_rows(sets.samples.x, name="samples", event_shape=shape)
+    if sets.reference is not None:
+        check_rows(sets.reference.x, name="reference", event_shape=shape)
+        if sets.reference.x.shape[0] < LEAST_ROWS:
+            raise InvalidInputError(
+                f"the reference chooses directions, features and classifiers, which takes at "
+                f"least {LEAST_ROWS} rows; got {sets.reference.x.shape[0]}. Give more of the "
+                f"training rows, or leave the reference out."
+            )
+
+
 def _report(
     sets: _Sets,
     names: Sequence[str],
     features: Callable[[Tensor], Tensor] | None,
     limits: tuple[int, int],
     generator: torch.Generator,
+    *,
+    asked: bool,
 ) -> QualityReport:
+    """Return one report; a figure that lacks something is refused if it was asked for by name."""
     max_rows, assigned_rows = limits
     split = split_rows(
         sets.samples, sets.data, sets.reference, max_rows=max_rows, generator=generator
@@ -204,14 +241,23 @@ def _report(
     shape = tuple(sets.data.x.shape[1:])
     context = Context(split, features, shape, sets.reference is not None, generator, assigned_rows)
     found: dict[str, Metric] = {}
+    notes: tuple[str, ...] = ()
     for name in names:
-        found |= FIGURES[name](context)
+        reason = why_not(name, context)
+        if reason is None:
+            found |= FIGURES[name](context)
+        elif asked:
+            raise InvalidInputError(
+                f"the figure {name!r} takes {reason}, or leave it out of metrics."
+            )
+        elif name == "recovery":  # the others are known to need more than rows
+            notes = (f"the figure {name!r} is left out: it takes {reason}.",)
     per_direction = None
-    if "recovery" in names:
+    if "low_recovery" in found:
         made = torch.cat([block.rows for block in split.samples])
         data_a, data_b = (block.rows for block in split.data)
-        per_direction = recovery(made, data_a, data_b, directions(split.aside.rows))
-    return QualityReport(found, per_direction, {}, split.rows)
+        per_direction = recovery(made, data_a, data_b, context.directions)
+    return QualityReport(found, per_direction, {}, split.rows, notes)
 
 
 def _entered(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -19,16 +20,25 @@ from precond_gm.numerics.recovery import directions, recovery_statistic
 from precond_gm.numerics.statistics import Estimate, jackknife
 from precond_gm.numerics.two_sample import Evaluate, Statistic
 
-__all__ = ["FIGURES", "PER_LABEL", "Context", "Metric"]
+__all__ = ["FIGURES", "PER_LABEL", "Context", "Metric", "why_not"]
 
 _GROUPS = 10
 _PROJECTIONS = 128
+# What a figure can be. Energy distance and MMD are estimated without bias: below zero where laws
+# agree, so that an interval cut at zero would lie above a floor that is not.
+_SHARES = ("precision", "recall", "coverage", "c2st", "label_accuracy", "copying")
+_RANGE = dict.fromkeys(_SHARES, (0.0, 1.0)) | dict.fromkeys(
+    ("energy_distance", "mmd"), (-math.inf, math.inf)
+)
 Better: TypeAlias = Literal["lower", "higher", "near"]
 
 
 @dataclass(frozen=True)
 class Metric:
     """A figure, its 95 % interval, and the same figure for data against data.
+
+    Intervals end where the figure's range does: shares lie in [0, 1], distances and ratios at 0 or
+    above. The unbiased ``energy_distance`` and ``mmd`` may lie a little below 0, and so may theirs.
 
     Attributes:
         value: Samples against data.
@@ -80,6 +90,27 @@ class Context:
         aside = self.split.aside
         return train_extractor(aside.rows, aside.label, generator=self.generator)
 
+    @cached_property
+    def directions(self) -> Tensor:
+        """Eigenvectors of the data set aside; none where these have no variance."""
+        return directions(self.split.aside.rows)
+
+
+def why_not(name: str, context: Context) -> str | None:
+    """Say what the figure ``name`` lacks, or None where it can be computed."""
+    split = context.split
+    blocks = (("sample_label", split.samples[0]), ("data_label", split.data[0]))
+    last = ("reference_label" if context.has_reference else "data_label", split.aside)
+    if name == "label_accuracy":
+        lacking = dict.fromkeys(what for what, b in (*blocks, last) if b.label is None)
+        return f"labels on every side: give {' and '.join(lacking)}" if lacking else None
+    if name == "copying" and not context.has_reference:
+        return "the rows that the model was trained on: give reference"
+    if name == "recovery" and not context.directions.shape[0]:
+        where = "reference" if context.has_reference else "third of the data set aside"
+        return f"rows that vary: every feature of the {where} is constant"
+    return None
+
 
 def _compare(
     statistic: Statistic, split: Split, better: Better = "lower", rows: int | None = None
@@ -95,7 +126,7 @@ def _compare(
     evaluate, b, a = _prepared(statistic, d_b, d_a, rows)
     floor = evaluate(_kept(b, None), _kept(a, None))
     return {
-        name: _metric(found, floor[name], better)
+        name: _metric(name, found, floor[name], better)
         for name, found in jackknife(estimate, _GROUPS).items()
     }
 
@@ -113,8 +144,12 @@ def _kept(place: Tensor, group: int | None) -> Tensor:
     return torch.nonzero(place % _GROUPS != group).flatten()
 
 
-def _metric(found: Estimate, floor: float, better: Better) -> Metric:
-    return Metric(found.value, found.low, found.high, floor, better)
+def _metric(name: str, found: Estimate, floor: float, better: Better) -> Metric:
+    """Return a figure, all of it within its range; the verdict ``differs`` stays the same."""
+    least, most = _RANGE.get(name, (0.0, math.inf))
+    numbers = (found.value, found.low, found.high, floor)
+    value, low, high, floor = (min(max(number, least), most) for number in numbers)
+    return Metric(value, low, high, floor, better)
 
 
 def _sliced(context: Context) -> dict[str, Metric]:
@@ -128,7 +163,7 @@ def _sliced(context: Context) -> dict[str, Metric]:
 
 
 def _recovery(context: Context) -> dict[str, Metric]:
-    statistic = recovery_statistic(directions(context.split.aside.rows))
+    statistic = recovery_statistic(context.directions)
     found = _compare(statistic, context.split)
     ratio = found["low_recovery"]
     found["low_recovery"] = Metric(ratio.value, ratio.low, ratio.high, ratio.floor, "near")
@@ -150,15 +185,12 @@ def _c2st(context: Context) -> dict[str, Metric]:
     (s_a, s_b), (d_a, d_b) = context.split.samples, context.split.data
     right = torch.cat([c2st(s_a.rows, d_a.rows), c2st(s_b.rows, d_b.rows)])
     floor = float(c2st(d_b.rows, d_a.rows).mean())
-    return {"c2st": _metric(share(right), floor, "lower")}
+    return {"c2st": _metric("c2st", share(right), floor, "lower")}
 
 
 def _label_accuracy(context: Context) -> dict[str, Metric]:
     """Return how often a classifier of the data gives samples the label they were made for."""
-    split = context.split
-    if split.aside.label is None or split.samples[0].label is None:
-        return {}
-    extractor = context.extractor
+    split, extractor = context.split, context.extractor
 
     def right(block: Block) -> Tensor:
         assigned = extractor.head(block.rows).argmax(1)
@@ -166,13 +198,11 @@ def _label_accuracy(context: Context) -> dict[str, Metric]:
 
     sample_right = torch.cat([right(block) for block in split.samples])
     floor = float(torch.cat([right(block) for block in split.data]).mean())
-    return {"label_accuracy": _metric(share(sample_right), floor, "higher")}
+    return {"label_accuracy": _metric("label_accuracy", share(sample_right), floor, "higher")}
 
 
 def _copying(context: Context) -> dict[str, Metric]:
-    """Return the share of copies; only where the training rows are known."""
-    if not context.has_reference:
-        return {}
+    """Return how often samples are nearer to the training rows than data are."""
     return _compare(copying(context.split.aside.rows), context.split, "lower")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,9 +13,11 @@ from torch import Tensor
 
 from precond_gm import preconditioners
 from precond_gm.diagnostics.conditioning import conditioning
-from precond_gm.errors import InvalidInputError
+from precond_gm.errors import IncompatiblePartsError, InvalidInputError
+from precond_gm.objectives import check_rows_are_not_bits
+from precond_gm.preconditioners import AbstractPreconditioner, Identity
 
-__all__ = ["CANDIDATES", "Remedy", "remedies"]
+__all__ = ["CANDIDATES", "Remedy", "remedies", "why_none"]
 
 CANDIDATES = ("standardize", "whiten")
 _TIMES = 21
@@ -60,11 +63,19 @@ def remedies(
         generator: Source of the split; None is a fixed seed.
 
     Returns:
-        The candidates that these rows suffice for, best first.
+        The candidates that these rows suffice for, best first. Bits have none but the identity.
+
+    Warns:
+        UserWarning: Candidates were skipped because every entry of the rows is one of two values.
     """
-    found = []
-    for name in names:
-        the_map = preconditioners.REGISTRY.create(name)
+    found, why = [], why_none(x)
+    maps = {name: preconditioners.REGISTRY.create(name) for name in names}
+    if why is not None:
+        refused = [name for name, the_map in maps.items() if not isinstance(the_map, Identity)]
+        if refused:
+            warnings.warn(f"skipped {', '.join(refused)}: {why}", UserWarning, stacklevel=2)
+        maps = {name: the_map for name, the_map in maps.items() if name not in refused}
+    for name, the_map in maps.items():
         try:
             report = conditioning(
                 x,
@@ -83,9 +94,28 @@ def remedies(
     return tuple(sorted(found, key=lambda remedy: remedy.condition_number))
 
 
-def _inverse_ms(
-    the_map: preconditioners.AbstractPreconditioner, x: Tensor, label: Tensor | None
-) -> float:
+def why_none(x: Tensor) -> str | None:
+    """Say why no preconditioner serves these rows, or None where one may.
+
+    Example:
+        >>> why_none(torch.randn(4, 2)) is None
+        True
+        >>> why_none(torch.tensor([[0.0, 1.0], [1.0, 1.0]]))[:29]
+        'no preconditioner serves bits'
+    """
+    try:
+        check_rows_are_not_bits(x, "a preconditioner")
+    except IncompatiblePartsError:
+        return (
+            f"no preconditioner serves bits, and every entry is {float(x.min()):g} or 1: a map "
+            f"would move both values, and nothing could be rounded at the end. Train longer, "
+            f"raise the learning rate, or predict 'x1' with the divergence 'bce'; or dequantise "
+            f"the data first."
+        )
+    return None
+
+
+def _inverse_ms(the_map: AbstractPreconditioner, x: Tensor, label: Tensor | None) -> float:
     """Time the inverse on at most 1,000 rows, the second of two calls."""
     some = None if label is None else label[:1000]
     with torch.no_grad():

@@ -5,6 +5,10 @@ row by row, with that of the best linear predictor. The minimiser of the loss is
 as any affine map, so a network that is worse is under-fitted in that direction, whatever its loss
 looks like. The converse does not hold: a network can beat the affine map and still be far from
 the optimum.
+
+Both the affine map and the directions come from rows that are not judged along them. Along the
+eigenvectors of few rows these very rows have almost no variance, so there even the exact field
+would seem to err.
 """
 
 from __future__ import annotations
@@ -23,22 +27,27 @@ from precond_gm.diagnostics.ends import local_generator
 from precond_gm.diagnostics.judging import (
     Basis,
     Judged,
+    check_margin,
     draw_pairs,
     evaluating,
+    every_other,
     inner_times,
+    pooled_covariance,
     predictions,
     rows_in_z,
+    warn_without_labels,
 )
 from precond_gm.flow import PreconditionedFlow
 from precond_gm.numerics.rows import RowsLike
-from precond_gm.numerics.statistics import Simultaneous
-from precond_gm.values import AbstractReport, TargetKind
+from precond_gm.numerics.statistics import Simultaneous, student_quantile
+from precond_gm.values import AbstractReport, Batch, Pairing, TargetKind
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["UnderfitReport", "underfit"]
+__all__ = ["ROWS_PER_FEATURE", "UnderfitReport", "judge", "underfit"]
 
+ROWS_PER_FEATURE = 4  # two in each half: below, an affine map of a half is mostly noise
 _LOW_SHARE = 0.25
 _RESOLVED = 1e-10  # of the largest variance: float32 rows do not resolve less
 
@@ -47,21 +56,25 @@ _RESOLVED = 1e-10  # of the largest variance: float32 rows do not resolve less
 class UnderfitReport(AbstractReport):
     """Held-out errors of the network and of the best linear predictor, per t and direction.
 
-    Directions are the eigenvectors of Sigma_t, in the order of ascending eigenvalues. All errors
-    are mean squares along a direction, in the space of what the network predicts.
+    Directions are the eigenvectors of Sigma_t, in the order of ascending eigenvalues: of the
+    reference, or of the other half of the rows, so that the k-th direction is two slightly
+    different ones, each of which judges the half that it was not chosen on. All errors are mean
+    squares along a direction, in the space of what the network predicts.
 
     Attributes:
         t: Times, shape ``times``.
-        eigenvalues: Of Sigma_t, shape ``times dim``.
+        eigenvalues: Of Sigma_t of the reference, or of all rows, shape ``times dim``.
         network_error: Of the network, shape ``times dim``.
         linear_error: Of the best linear predictor, on rows it was not fitted on.
         target_variance: Of the target about its mean; NaN where rounding hides a direction.
         excess_low: Lower end of ``network_error / linear_error - 1``, simultaneous over all cells
-            with 95 % confidence.
+            with 95 % confidence. NaN in every cell where rows are too few for an affine map:
+            then nothing is judged, and a note says so.
         underfitted: Where ``excess_low`` is above the margin, bool, shape ``times dim``.
         margin: Share of the residual that is forgiven.
         prediction: What the network predicts.
         num_rows: Rows judged.
+        notes: What the reader should know.
     """
 
     t: Tensor
@@ -74,6 +87,12 @@ class UnderfitReport(AbstractReport):
     margin: float
     prediction: str
     num_rows: int
+    notes: tuple[str, ...] = ()
+
+    @property
+    def is_judged(self) -> bool:
+        """Whether rows sufficed to judge any cell; where not, no flag is no verdict."""
+        return not bool(self.excess_low.isnan().all())
 
     @property
     def explained(self) -> Tensor:
@@ -91,15 +110,17 @@ class UnderfitReport(AbstractReport):
         return int(self.underfitted.any(0).sum())
 
     def as_metrics(self) -> dict[str, float]:
-        """Return the figures under ``underfit/...``."""
+        """Return the figures under ``underfit/...``; no counts where nothing was judged."""
         low = max(1, round(_LOW_SHARE * self.underfitted.shape[1]))
         flagged, excess = self.underfitted.double(), self.network_error / self.linear_error - 1
-        found = {
+        counts = {
             "cells": float(flagged.sum()),
             "share": float(flagged.mean()),
             "share_low": float(flagged[:, :low].mean()),
             "directions": float(self.num_directions),
             "worst_excess": float(excess.nan_to_num(0.0).max()),
+        }
+        found = (counts if self.is_judged else {}) | {
             "explained_low": float(self.explained[:, :low].nanmean()),
             "linear_explained_low": float(self.linear_explained[:, :low].nanmean()),
             "explained": 1 - float(self.network_error.sum() / self.target_variance.sum()),
@@ -140,6 +161,9 @@ def underfit(
     cells. For a Gaussian target the affine map *is* the optimum and every network lies a little
     above it, hence the margin.
 
+    An affine map takes about 2 rows per feature, so cells are judged from a reference of so many
+    rows on, or from 4 per feature of ``x`` without one (and within ``max_rows``).
+
     Args:
         flow: The flow; its network is judged in eval mode.
         x: Data rows that the network was not trained on, or batches of them.
@@ -148,40 +172,80 @@ def underfit(
             them it is cross-fitted: each half of ``x`` is judged by a predictor of the other half.
         reference_label: Labels of the reference.
         times: Number of times inside (0, t_max), or the times.
-        margin: Share of the linear predictor's residual that is forgiven.
-        max_rows: Most rows judged.
+        margin: Share of the linear predictor's residual that is forgiven, 0 or more.
+        max_rows: Most rows judged, at least 8.
         preconditioned: Whether all rows are z already (from ``flow.precondition``).
         generator: Source of the noise; None is a fixed seed.
 
     Raises:
-        InvalidInputError: Another event shape than the flow's, fewer than 8 rows.
+        InvalidInputError: Another event shape than the flow's, fewer than 8 rows, labels for some
+            rows only, a negative margin.
+        InvalidTypeError: Rows of a precision that the network refuses.
+        NonFiniteError: The network gives NaN or infinity.
 
     References:
         2603.02337, section 3.
     """
+    check_margin(margin)
     generator = local_generator(generator)
     rows = rows_in_z(flow, x, label, max_rows, generator, preconditioned=preconditioned)
+    warn_without_labels(flow, rows)
     known = None
     if reference is not None:
         known = rows_in_z(
             flow, reference, reference_label, None, generator, preconditioned=preconditioned
         )
+    return judge(flow, rows, known, times=times, margin=margin, generator=generator)
+
+
+def judge(
+    flow: PreconditionedFlow,
+    rows: Batch,
+    known: Batch | None = None,
+    *,
+    times: int | Tensor,
+    margin: float,
+    generator: torch.Generator,
+) -> UnderfitReport:
+    """Do what ``underfit`` says, on rows from ``rows_in_z``; ``known`` is the reference."""
     t = inner_times(flow, times)
     with evaluating(flow):
         pairs = draw_pairs(flow, rows, generator)
-        moments = EndMoments.of_pairing(pairs, flow.coupling)
-        folds = [moments.half(1), moments.half(0)]
-        if known is not None:
-            others = draw_pairs(flow, known, generator)
-            folds = [EndMoments.of_pairing(others, flow.coupling)] * 2
+        if known is None:
+            folds = [_moments(flow, every_other(pairs, 1)), _moments(flow, every_other(pairs, 0))]
+            moments = folds[0].merge(folds[1])
+        else:
+            folds = [moments := _moments(flow, draw_pairs(flow, known, generator))]
         labels = [b.label for b in (rows, known) if b is not None and b.label is not None]
         num_labels = 1 + max((int(label.max()) for label in labels), default=0)
+        c = flow.path.coefficients(t.to(rows.x.device))
         baselines = [Baseline.of(fold, num_labels) for fold in folds]
-        basis = Basis.of(moments, flow.path.coefficients(t.to(rows.x.device)))
+        bases = [Basis.of(fold, c) for fold in folds]
         cells = _Cells(rows.x.shape[0], margin, generator)
         for index, judged in enumerate(predictions(flow, pairs, t, generator)):
-            cells.add(judged, baselines, basis.vectors(index), flow.objective.prediction)
-    return cells.report(t, basis.values.cpu(), flow.objective.prediction.value)
+            vectors = [basis.vectors(index) for basis in bases]
+            cells.add(judged, baselines, vectors, flow.objective.prediction)
+        values = bases[0].values if known is not None else pooled_covariance(moments).spectrum(c)
+    notes = _too_few(rows, known)
+    return cells.report(t, values.cpu(), flow.objective.prediction.value, notes)
+
+
+def _moments(flow: PreconditionedFlow, pairs: Pairing) -> EndMoments:
+    return EndMoments.of_pairing(pairs, flow.coupling)
+
+
+def _too_few(rows: Batch, known: Batch | None) -> tuple[str, ...]:
+    """Say why nothing is judged, where the rows do not determine an affine map."""
+    dim, got = rows.x[0].numel(), (rows if known is None else known).x.shape[0]
+    name, share = ("rows", 1) if known is None else ("reference rows", 2)
+    least = ROWS_PER_FEATURE * dim // share
+    if got >= least:
+        return ()
+    remedy = "a reference, or more rows (and a larger max_rows)" if known is None else "more of it"
+    return (
+        f"nothing is judged: an affine map of {dim} features takes {least} {name} or more, and "
+        f"{got} were given. Give {remedy}.",
+    )
 
 
 class _Cells:
@@ -193,17 +257,17 @@ class _Cells:
         self.found: dict[str, list[Tensor]] = defaultdict(list)
 
     def add(
-        self, judged: Judged, baselines: list[Baseline], basis: Tensor, kind: TargetKind
+        self, judged: Judged, baselines: list[Baseline], bases: list[Tensor], kind: TargetKind
     ) -> None:
-        """Judge one time. Every other row belongs to the second half, as in the moments."""
+        """Judge one time; of two predictors each judges ``every_other`` row from its place."""
         linear = torch.empty_like(judged.target)
         for half, baseline in enumerate(baselines):
-            part = slice(half, None, 2)
+            part = slice(half, None, len(baselines))
             label = None if judged.label is None else judged.label[part]
             linear[part] = baseline.at(judged.c, kind)(judged.z[part], label)
-        network = judged.squares(judged.target - judged.prediction, basis)
-        affine = judged.squares(judged.target - linear, basis)
-        spread = judged.squares(judged.target - judged.target.mean(0), basis).mean(0)
+        network = judged.squares(judged.target - judged.prediction, *bases)
+        affine = judged.squares(judged.target - linear, *bases)
+        spread = judged.squares(judged.target - judged.target.mean(0), *bases).mean(0)
         mean, error = self.bounds.add(network - (1 + self.margin) * affine)
         resolved = spread > _RESOLVED * spread.max()
         for name, values in (
@@ -215,11 +279,17 @@ class _Cells:
         ):
             self.found[name].append(values.cpu())
 
-    def report(self, t: Tensor, eigenvalues: Tensor, prediction: str) -> UnderfitReport:
-        """Return the report, once every time was added."""
+    def report(
+        self, t: Tensor, eigenvalues: Tensor, prediction: str, notes: tuple[str, ...]
+    ) -> UnderfitReport:
+        """Return the report, once every time was added; with ``notes`` no cell is judged."""
         found = {name: torch.stack(rows) for name, rows in self.found.items()}
-        low = (found["mean"] - self.bounds.factor() * found["error"]) / found["linear"]
-        excess_low = torch.where(found["variance"].isnan(), torch.nan, low + self.margin)
+        # The bootstrap takes the standard errors for known; Student's law pays for few rows.
+        level = 0.5 * (1 + math.erf(self.bounds.factor() / math.sqrt(2)))
+        factor = student_quantile(level, self.rows - 1)
+        low = (found["mean"] - factor * found["error"]) / found["linear"]
+        unknown = found["variance"].isnan() | bool(notes)
+        excess_low = torch.where(unknown, torch.nan, low + self.margin)
         return UnderfitReport(
             t=t,
             eigenvalues=eigenvalues,
@@ -231,4 +301,5 @@ class _Cells:
             margin=self.margin,
             prediction=prediction,
             num_rows=self.rows,
+            notes=notes,
         )

@@ -61,9 +61,10 @@ class Brownian:
             generator: Source of the noise.
 
         Raises:
-            InvalidInputError: Antithetic pairs of an odd number of rows.
+            InvalidInputError: Times that do not increase, or antithetic pairs of an odd number of
+                rows.
         """
-        times = times.detach().to("cpu", torch.float64)
+        times = _increasing(times)
         noise = _standard(times.shape[0] - 1, like, antithetic, generator)
         return cls(times, _scaled(noise, times.diff().sqrt()), antithetic)
 
@@ -85,9 +86,10 @@ class Brownian:
         are shifted to the right sum: :math:`\xi_i + (h_i / H)(D - \sum_j \xi_j)`.
 
         Raises:
-            InvalidInputError: A present time is missing, or the grid leaves the present range.
+            InvalidInputError: A present time is missing, or the grid leaves the present range, or
+                does not increase.
         """
-        times = times.detach().to("cpu", torch.float64)
+        times = _increasing(times)
         index = _locate(self.times, times, "the finer grid lacks a time of the present one")
         if index[0] != 0 or index[-1] != times.shape[0] - 1:
             raise InvalidInputError(
@@ -109,6 +111,18 @@ class Brownian:
     def values(self) -> Tensor:
         """Return ``B(t_k) - B(t_0)`` at every time, shape ``n+1 batch *event``."""
         return torch.cat([torch.zeros_like(self.increments[:1]), self.increments.cumsum(0)])
+
+
+def _increasing(times: Tensor) -> Tensor:
+    """Return a grid as float64 on the host."""
+    times = times.detach().to("cpu", torch.float64)
+    if times.ndim != 1 or times.shape[0] < 2 or not bool((times.diff() > 0).all()):
+        raise InvalidInputError(
+            f"the times of a Brownian path are two or more increasing numbers; got "
+            f"{times.tolist() if times.numel() < 9 else tuple(times.shape)}. Sort them, and run "
+            f"from data to noise with solvers.reverse_time(dynamics)."
+        )
+    return times
 
 
 def _standard(
@@ -146,4 +160,6 @@ def _locate(part: Tensor, whole: Tensor, complaint: str) -> list[int]:
     found: list[int] = index.tolist()
     if len(set(found)) < len(found):
         raise InvalidInputError(f"{complaint}: two of its times are the same.")
+    if found != sorted(found):
+        raise InvalidInputError(f"{complaint}: its times have to increase. Sort them.")
     return found

@@ -1,19 +1,25 @@
-r"""Spectra of matrices never formed: the Gram trick, Lanczos ends, Lanczos quadrature."""
+r"""Spectra of matrices never formed: the Gram trick, and block Lanczos with its quadrature."""
 
 from __future__ import annotations
 
+import itertools
+import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
 from precond_gm.numerics.spectrum import eigenvalues
 
-__all__ = ["Spectrum", "gram", "gram_spectrum", "lanczos_spectrum"]
+__all__ = ["Spectrum", "between_spectrum", "gram", "gram_spectrum", "lanczos_spectrum"]
 
 _NUMBERS_AT_ONCE = 2**24
-_PROBES, _STEPS, _TOLERANCE = 8, 40, 1e-3
+_BASIS_AT_MOST = 2**27  # numbers: 1 GiB of Lanczos vectors
+_PROBES, _LEAST_STEPS, _MOST_STEPS, _CHECK_FACTOR = 8, 40, 200, 1.25
+_TOLERANCE = 1e-3  # relative residual at which an end counts as found
+_ALIKE = 1e-12  # spread, in units of the largest eigenvalue, that is rounding
+_SETTLED = 1e-6  # residual, in units of the largest eigenvalue, of a value that is one eigenvalue
 
 
 @dataclass(frozen=True)
@@ -23,7 +29,8 @@ class Spectrum:
     Attributes:
         values: Ascending, shape ``k``.
         multiplicity: Number of eigenvalues at each value; need not be whole for a quadrature.
-        error: Bound of the relative error of the two ends; zero for a direct computation.
+        error: Bound of the relative error of the two ends; zero for a direct computation. The
+            smallest is never too small: at 1, all that is known is that it is at most this.
     """
 
     values: Tensor
@@ -59,12 +66,36 @@ def gram_spectrum(products: Tensor, group: Tensor, dim: int) -> Spectrum:
         dim: Number of features.
     """
     rows = products.shape[0]
-    names, index = torch.unique(group, return_inverse=True)
-    member = torch.nn.functional.one_hot(index, len(names)).to(products)
+    member = _membership(products, group)
     average = member / member.sum(0)
     shifted = products - member @ (average.T @ products)
     centred = shifted - (shifted @ average) @ member.T
-    found = eigenvalues(centred / rows)[-dim:]
+    return _with_zeros(eigenvalues(centred / rows)[-dim:], dim)
+
+
+def between_spectrum(products: Tensor, group: Tensor, dim: int) -> Spectrum:
+    """Return the spectrum of the covariance of the groups' means, weighted by their rows.
+
+    Args:
+        products: Inner products of the rows, centred on the mean of all, shape ``rows rows``.
+        group: Group of each row.
+        dim: Number of features.
+    """
+    member = _membership(products, group)
+    scaled = member / (products.shape[0] * member.sum(0)).sqrt()
+    found = eigenvalues(scaled.T @ products @ scaled)
+    rank = min(dim, found.numel() - 1)  # the weighted means add up to zero
+    return _with_zeros(found[found.numel() - rank :], dim)
+
+
+def _membership(products: Tensor, group: Tensor) -> Tensor:
+    """Return which row is in which group, ones and zeros of shape ``rows groups``."""
+    names, index = torch.unique(group, return_inverse=True)
+    return torch.nn.functional.one_hot(index, len(names)).to(products)
+
+
+def _with_zeros(found: Tensor, dim: int) -> Spectrum:
+    """Return the spectrum of ``dim`` eigenvalues of which these are all that may not be zero."""
     positive = found[found > 0]
     zeros = dim - positive.numel()
     if not zeros:
@@ -79,90 +110,193 @@ def lanczos_spectrum(
     apply: Callable[[Tensor], Tensor],
     dim: int,
     *,
+    rank: int | None = None,
+    diagonal: Tensor | None = None,
     device: torch.device | None = None,
     generator: torch.Generator | None = None,
 ) -> Spectrum:
     r"""Return both ends and the density of a covariance from products with vectors alone.
 
-    The ends come from ARPACK (``scipy.sparse.linalg.eigsh``), with the residual norm as error
-    bound; where the smallest does not converge, the residual says how far off it may be. The
-    density is the mean of Gauss quadratures over random probes (stochastic Lanczos quadrature):
-    nodes with weights, a few hundred numbers for any dimension.
+    Block Lanczos from random vectors. The ends are the extreme Ritz values, with the norm of the
+    residual as error bound. It proves that *an* eigenvalue is that near; that none lies beyond it
+    rests on the start: every eigenvector has its share of random vectors, the null space too. The
+    density is the Gauss quadrature of the start (stochastic Lanczos quadrature): a few hundred
+    nodes for any dimension. Eigenvalues found one by one count once; the weights of the other
+    nodes add up to the other dimensions and, as far as they can, to the rest of the trace.
 
     Args:
         apply: Product with a block of vectors, ``dim p -> dim p``, float64.
         dim: Number of features.
+        rank: At most so many eigenvalues are not zero, if that is known: the smallest is then
+            exactly zero where ``rank < dim``.
+        diagonal: The matrix's own, shape ``dim``, if it is known. It gives the trace, and bounds
+            the smallest eigenvalue from above: a feature that is constant makes it zero.
         device: Where ``apply`` works.
         generator: Source of the probes; None is a fixed seed.
 
     References:
         Ubaru, Chen and Saad (2017), Fast estimation of tr f(A) by stochastic Lanczos quadrature.
+
+    Example:
+        >>> import torch
+        >>> spectrum = torch.cat((torch.zeros(10), torch.linspace(1, 2, 490))).double()
+        >>> found = lanczos_spectrum(lambda v: spectrum[:, None] * v, 500)
+        >>> float(found.values[0])
+        0.0
+        >>> round(float(found.values[-1]), 3)
+        2.0
     """
     source = generator if generator is not None else torch.Generator().manual_seed(0)
     start = torch.randn(
         dim, _PROBES, generator=source, device=source.device, dtype=torch.float64
     ).to(device)
-    values, weights = _quadrature(apply, start, min(_STEPS, dim))
-    ends, error = _ends(apply, start[:, 0])
-    inside = (values > ends[0]) & (values < ends[1])
-    values = torch.cat((ends[:1], values[inside], ends[1:]))
-    share = weights[inside] / weights[inside].sum()
-    one = share.new_ones(1)
-    return Spectrum(values, torch.cat((one, (dim - 2) * share, one)), error)
+    zeros = 0 if rank is None else max(dim - rank, 0)
+    least = None if diagonal is None else float(diagonal.min())
+    is_singular = zeros > 0 or least == 0
+    ritz = _ritz(apply, start, is_singular=is_singular)
+    top = float(ritz.values[-1])
+    if top <= 0:
+        return Spectrum(ritz.values.new_zeros(1), ritz.values.new_full((1,), dim))
+    floor = dim * torch.finfo(torch.float64).eps * top
+    values = torch.where(ritz.values > floor, ritz.values, 0.0)
+    residual = ritz.residual.clamp_min(floor)  # rounding says no more
+    error = 0.0 if is_singular or values[0] == 0 else float(residual[0] / values[0])
+    if least is not None and least < float(values[0]):
+        values[0] = least if least > floor else 0.0
+        error = float(values[0] > 0)
+    error = min(max(error, float(residual[-1]) / top), 1.0)
+    if len(values) == dim:  # the whole space: no quadrature is left to do
+        values[:zeros] = 0
+        return Spectrum(values, torch.ones_like(values), error)
+    return _density(replace(ritz, values=values), dim, zeros, diagonal, error)
 
 
-def _ends(apply: Callable[[Tensor], Tensor], start: Tensor) -> tuple[Tensor, float]:
-    """Return smallest and largest eigenvalue and the larger of their relative residuals."""
-    from scipy.sparse.linalg import ArpackNoConvergence, LinearOperator, eigsh
+@dataclass(frozen=True)
+class _Ritz:
+    """Ritz values, ascending, their quadrature weights (sum 1) and the norms of their residuals."""
 
+    values: Tensor
+    weights: Tensor
+    residual: Tensor
+
+    def has_ends(self, dim: int, *, is_singular: bool) -> bool:
+        """Whether both ends are found; the smallest need not be where it is known to be zero."""
+        found = self.residual <= _TOLERANCE * self.values.abs()
+        floor = dim * torch.finfo(torch.float64).eps * self.values[-1]
+        return bool(found[-1] & (found[0] | (self.values[0] <= floor) | is_singular))
+
+
+def _ritz(apply: Callable[[Tensor], Tensor], start: Tensor, *, is_singular: bool) -> _Ritz:
+    """Run block Lanczos with full reorthogonalisation until both ends are found."""
     dim = start.shape[0]
+    most = min(_MOST_STEPS, max(_LEAST_STEPS, _BASIS_AT_MOST // start.numel()))
+    q, first = torch.linalg.qr(start)
+    basis = start.new_empty(dim, min(dim, most * q.shape[1]))
+    diagonal: list[Tensor] = []
+    off: list[Tensor] = []
+    size, scale, check = 0, 0.0, _LEAST_STEPS
+    for step in range(1, most + 1):
+        basis[:, size : size + q.shape[1]] = q
+        size += q.shape[1]
+        w = apply(q)
+        diagonal.append((q.T @ w + w.T @ q) / 2)
+        scale = max(scale, float(diagonal[-1].norm()))
+        for _ in range(2):  # twice is enough
+            w = _apart(w, basis[:, :size])
+        w, upper = torch.linalg.qr(w)
+        turn, length, back = torch.linalg.svd(upper)
+        rest = length[:, None] * back
+        # What rounding alone leaves is no direction; the space is exhausted without any.
+        new = int((length > dim * torch.finfo(w.dtype).eps * scale).sum())
+        new = min(new, basis.shape[1] - size)
+        is_last = not new or step == most
+        if is_last or step == check:
+            ritz = _of_blocks(diagonal, off, first, rest)
+            if is_last or ritz.has_ends(dim, is_singular=is_singular):
+                break
+            check = math.ceil(_CHECK_FACTOR * step)
+        q, again = torch.linalg.qr(_apart(w @ turn[:, :new], basis[:, :size]))
+        off.append(again @ rest[:new])
+    return ritz
 
-    def matvec(v: object) -> object:
-        block = torch.as_tensor(v, dtype=torch.float64).reshape(-1, 1).to(start.device)
-        return apply(block)[:, 0].cpu().numpy()
 
-    operator = LinearOperator((dim, dim), matvec=matvec, dtype="float64")
-    found, errors = [], []
-    for which in ("SA", "LA"):
-        options = {"k": 1, "which": which, "v0": start.cpu().numpy(), "maxiter": 10 * _STEPS}
-        try:
-            value, vector = eigsh(operator, tol=_TOLERANCE, **options)
-        except ArpackNoConvergence as stopped:
-            value, vector = stopped.eigenvalues, stopped.eigenvectors
-        if not len(value):  # not even one: the density's own end is all there is
-            found.append(float("inf") if which == "SA" else 0.0)
-            errors.append(1.0)
-            continue
-        v = torch.as_tensor(vector[:, :1]).to(start)
-        residual = float((apply(v) - float(value[0]) * v).norm())
-        found.append(max(float(value[0]), 0.0))
-        errors.append(residual / max(abs(float(value[0])), torch.finfo(torch.float64).tiny))
-    return torch.tensor(found, dtype=torch.float64, device=start.device), min(max(errors), 1.0)
+def _apart(w: Tensor, basis: Tensor) -> Tensor:
+    """Return the part of w orthogonal to the columns of the basis."""
+    return w - basis @ (basis.T @ w)
 
 
-def _quadrature(
-    apply: Callable[[Tensor], Tensor], start: Tensor, steps: int
-) -> tuple[Tensor, Tensor]:
-    """Run Lanczos from every column at once; return Ritz values and their mean weights."""
-    q = start / start.norm(dim=0)
-    basis, diagonal, off = [q], [], []
-    for step in range(steps):
-        w = apply(basis[-1])
-        diagonal.append((w * basis[-1]).sum(0))
-        for _ in range(2):  # full reorthogonalisation, twice is enough
-            for b in basis:
-                w = w - b * (b * w).sum(0)
-        norm = w.norm(dim=0)
-        scale = diagonal[0].abs().clamp_min(torch.finfo(w.dtype).tiny)
-        if step + 1 == steps or bool((norm < 1e-10 * scale).any()):
-            break  # the space is exhausted: the quadrature is exact
-        off.append(norm)
-        basis.append(w / norm)
-    tridiagonal = torch.diag_embed(torch.stack(diagonal, 1))
-    if off:
-        upper = torch.diag_embed(torch.stack(off, 1), offset=1)
-        tridiagonal = tridiagonal + upper + upper.mT
-    values, vectors = torch.linalg.eigh(tridiagonal)
-    flat, weights = values.flatten(), vectors[:, 0].square().flatten() / start.shape[1]
-    order = flat.argsort()
-    return flat[order].clamp_min(0), weights[order]
+def _of_blocks(
+    diagonal: Sequence[Tensor], off: Sequence[Tensor], first: Tensor, rest: Tensor
+) -> _Ritz:
+    """Diagonalise the block tridiagonal matrix.
+
+    Args:
+        diagonal: Blocks ``k_i k_i``.
+        off: Blocks under the diagonal, ``k_{i+1} k_i``.
+        first: The start in terms of the first block, ``k_1 probes``.
+        rest: What leads out of the space, in terms of the last block, ``p k_last``.
+    """
+    ends = list(itertools.accumulate((block.shape[0] for block in diagonal), initial=0))
+    places = [slice(*pair) for pair in itertools.pairwise(ends)]
+    matrix = first.new_zeros(ends[-1], ends[-1])
+    for place, block in zip(places, diagonal, strict=True):
+        matrix[place, place] = block
+    for (left, below), block in zip(itertools.pairwise(places), off, strict=True):
+        matrix[below, left] = block
+        matrix[left, below] = block.T
+    values, vectors = torch.linalg.eigh(matrix)
+    weights = (first.T @ vectors[: first.shape[0]]).square().sum(0)
+    residual = (rest @ vectors[-rest.shape[1] :]).norm(dim=0)
+    return _Ritz(values, weights / weights.sum(), residual)
+
+
+def _density(ritz: _Ritz, dim: int, zeros: int, diagonal: Tensor | None, error: float) -> Spectrum:
+    """Return the spectrum whose multiplicities add up to ``dim`` and, with them, to the trace."""
+    values, width = ritz.values, _SETTLED * ritz.values[-1]
+    near = torch.searchsorted(values, values + width, right=True)
+    near -= torch.searchsorted(values, values - width)
+    # A block of p vectors sees p copies of an eigenvalue that occurs p times or more: fewer
+    # copies are all there are.
+    is_fixed = (ritz.residual <= width) & (near < _PROBES)
+    one = torch.ones_like(values)
+    count = _weighted(values, torch.where(is_fixed, one, ritz.weights), is_fixed, dim, None)
+    if zeros:  # they are the lowest part of the density
+        above = (count.cumsum(0) - zeros).clamp_min(0)
+        count = above.diff(prepend=above.new_zeros(1))
+        values = torch.cat((values.new_zeros(1), values))
+        count = torch.cat((count.new_full((1,), zeros), count))
+        is_fixed = torch.cat((is_fixed.new_ones(1), is_fixed))
+    ends = torch.zeros_like(is_fixed)
+    ends[0] = ends[-1] = True
+    count = torch.where(ends, count.clamp_min(1), count)
+    trace = None if diagonal is None else float(diagonal.sum())
+    count = _weighted(values, count, is_fixed | ends, dim, trace)
+    kept = ends | (count > 0)
+    return Spectrum(values[kept], count[kept], error)
+
+
+def _weighted(
+    values: Tensor, count: Tensor, is_fixed: Tensor, dim: int, trace: float | None
+) -> Tensor:
+    """Return the counts, those not fixed scaled to the total ``dim`` and tilted to the trace.
+
+    The tilt is the smallest change in the sense of least squares, cut where a count would turn
+    negative.
+    """
+    fixed = torch.where(is_fixed, count, 0.0)
+    share = torch.where(is_fixed, 0.0, count)
+    total = dim - float(fixed.sum())
+    if total <= 0 or float(share.sum()) <= 0:
+        return count
+    share = share / share.sum()
+    if trace is not None:
+        mean = (share * values).sum()
+        gap = values - mean
+        spread = (share * gap.square()).sum()
+        wanted = (trace - (fixed * values).sum()) / total - mean
+        if spread > (_ALIKE * values[-1]) ** 2:
+            inside = gap[share > 0]
+            slope = (wanted / spread).clamp(-1 / inside.max(), -1 / inside.min())
+            share = share * (1 + slope * gap).clamp_min(0)
+            share = share / share.sum()
+    return fixed + total * share

@@ -87,6 +87,17 @@ class Moments:
         first, *rest = (replace(part, mean=torch.zeros_like(part.mean)) for part in parts)
         return first.merge(*rest)
 
+    @staticmethod
+    def between(parts: Iterable[Moments]) -> Moments:
+        """Return the moments of all rows, each put at the mean of its own part.
+
+        The scatter of all rows is this one plus that of ``within``.
+        """
+        parts = list(parts)
+        nothing = torch.zeros_like(parts[0].scatter)
+        first, *rest = (replace(part, scatter=nothing) for part in parts)
+        return first.merge(*rest)
+
     def all_reduce(self, group: ProcessGroup | None = None) -> Moments:
         """Return the moments of the rows of all processes; every process must call it.
 
@@ -164,7 +175,7 @@ class MomentGathering:
 def grouped(
     rows: Tensor, group: Tensor, weight: Tensor | None = None
 ) -> Iterator[tuple[int, Tensor, Tensor | None]]:
-    """Yield each group's number, rows and weights, one group at a time.
+    """Yield each group's number, rows and weights, one group at a time, the rows in their order.
 
     Args:
         rows: Rows ``batch dim``.
@@ -173,6 +184,6 @@ def grouped(
     """
     names, counts = torch.unique(group, return_counts=True)
     for name, index in zip(
-        names.tolist(), torch.split(torch.argsort(group), counts.tolist()), strict=True
+        names.tolist(), torch.split(torch.argsort(group, stable=True), counts.tolist()), strict=True
     ):
         yield name, rows[index], None if weight is None else weight[index]

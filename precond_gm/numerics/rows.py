@@ -23,6 +23,7 @@ __all__ = [
 ]
 
 _CHUNK = 2**22  # numbers that are looked at together
+_INDICES = (torch.int64, torch.int32)  # uint8 would be taken for a mask, not for positions
 
 RowsLike: TypeAlias = "Tensor | Iterable[Batch | Tensor | tuple[Tensor, Tensor | None]]"
 
@@ -83,25 +84,38 @@ def check_label(
     *,
     num_labels: int | None = None,
     name: str = "label",
+    values: bool = True,
 ) -> Tensor | None:
-    """Check labels where data enter: integer, shape ``batch``, within ``[0, num_labels)``.
+    """Check labels where data enter: int64 or int32, shape ``batch``, in ``[0, num_labels)``.
+
+    Smaller integers, as image files give them, are refused: torch takes uint8 for a mask where a
+    tensor is indexed by it, and picks other rows without a word.
+
+    Args:
+        label: The labels, or None.
+        rows: Number of rows.
+        num_labels: Number of labels; any number from 0 on if not given.
+        name: What the message calls them.
+        values: Whether to look at the values, which waits for the device.
 
     Raises:
-        InvalidTypeError: Not an integer tensor.
+        InvalidTypeError: Not an integer tensor, or one of fewer than 32 bits.
         InvalidInputError: Wrong shape, or a label out of range (first position named).
     """
     if label is None:
         return None
-    if not isinstance(label, Tensor) or label.is_floating_point() or label.dtype == torch.bool:
+    if not isinstance(label, Tensor) or label.dtype not in _INDICES:
         got = label.dtype if isinstance(label, Tensor) else type(label).__name__
         raise InvalidTypeError(
-            f"{name} is an integer tensor of shape (batch,); got {got}. Write {name}.long(), and "
-            f"argmax(1) for one-hot labels."
+            f"{name} is an integer tensor of shape (batch,), int64 or int32; got {got}. Write "
+            f"{name}.long(), and argmax(1) for one-hot labels."
         )
     if label.shape != (rows,):
         raise InvalidInputError(
             f"{name} has shape {tuple(label.shape)}, expected ({rows},): one label per row."
         )
+    if not values:
+        return label
     wrong = label < 0 if num_labels is None else (label < 0) | (label >= num_labels)
     if bool(wrong.any()):
         row = int(torch.nonzero(wrong)[0])

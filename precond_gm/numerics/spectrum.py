@@ -40,7 +40,8 @@ def extreme_directions(matrix: Tensor, steps: int = 12) -> Tensor:
 
     Power iteration, and inverse iteration through one Cholesky factor: a small part of the cost of
     an eigendecomposition. They need not have converged: the variance along *any* direction is a
-    lower bound of the largest eigenvalue and an upper bound of the smallest.
+    lower bound of the largest eigenvalue and an upper bound of the smallest. The matrix is brought
+    to unit trace first, so that the directions do not depend on the unit of the data.
 
     Args:
         matrix: Symmetric positive matrices, shape ``... dim dim``.
@@ -49,12 +50,13 @@ def extreme_directions(matrix: Tensor, steps: int = 12) -> Tensor:
     Returns:
         Shape ``... 2 dim``, the direction of the largest eigenvalue first.
     """
-    dim = matrix.shape[-1]
+    dim, info = matrix.shape[-1], torch.finfo(matrix.dtype)
+    trace = matrix.diagonal(dim1=-2, dim2=-1).sum(-1)
+    matrix = matrix / trace.clamp_min(info.tiny)[..., None, None]
     start = torch.randn(dim, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     largest = smallest = start.to(matrix).expand(*matrix.shape[:-1]).unsqueeze(-1)
     for _ in range(steps):
         largest = torch.nn.functional.normalize(matrix @ largest, dim=-2)
-    info = torch.finfo(matrix.dtype)
     top = (largest.mT @ matrix @ largest)[..., 0].clamp_min(info.tiny / info.eps)
     lift = 4 * dim * info.eps * top  # what rounding may have made negative
     lifted = matrix.clone()
@@ -68,8 +70,9 @@ def extreme_directions(matrix: Tensor, steps: int = 12) -> Tensor:
 
 
 def condition_number(values: Tensor) -> Tensor:
-    """Return largest over smallest eigenvalue; infinite where the smallest is zero."""
-    return values[..., -1] / values[..., 0]
+    """Return largest over smallest eigenvalue; infinite where the smallest, or both, are zero."""
+    smallest = values[..., 0]
+    return torch.where(smallest == 0, float("inf"), values[..., -1] / smallest)
 
 
 def effective_rank(values: Tensor, multiplicity: Tensor | None = None) -> Tensor:

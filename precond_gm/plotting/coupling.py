@@ -26,6 +26,7 @@ def plot_couplings(
     noise_used: Sequence[float],
     skew: Sequence[dict[int, float]],
     milliseconds: Sequence[float],
+    tilted: Sequence[bool] | None = None,
 ) -> Figure:
     """Draw couplings of one batch side by side.
 
@@ -38,8 +39,11 @@ def plot_couplings(
         noise_used: Share of the noise rows among its pairs.
         skew: Skew of the noise within each label, in standard deviations.
         milliseconds: Time of one pairing.
+        tilted: Whether it tilts noise and data, so that its cost does not compare with the others'.
     """
     names = [_short(name) for name in names]
+    if tilted is not None:
+        names = [f"{n} (tilted)" if t else n for n, t in zip(names, tilted, strict=True)]
     figure, axes = new_figure(2, 2, (10.5, 5.0 + 0.3 * len(names)))
     _bars(axes[0, 0], names, cost, [f"{value:.4g} ({value / before - 1:+.1%})" for value in cost])
     for value, style, text in ((before, "--", "as drawn"), (optimum, ":", "optimum")):

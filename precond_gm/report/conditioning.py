@@ -192,18 +192,35 @@ def _listing(reports: Mapping[str, ConditioningReport], label_names: Sequence[st
                 spread_of(report),
                 "-" if inner is None else f"{_named(worst, label_names)}: {spread_of(inner)}",
                 "-" if report.within is None else number(report.within.worst),
+                _share_between(report),
                 number(float(report.effective_rank[-1])),
                 f"{report.num_samples:,}",
             )
         )
         notes += [f"{name}: {note}" for note in report.notes]
-    head = ("", "all rows", "worst label", "within labels", "effective rank", "rows")
+    head = (
+        "",
+        "all rows",
+        "worst label",
+        "within labels",
+        "between labels",
+        "effective rank",
+        "rows",
+    )
     return Listing(
         "Largest condition number over t, with 95 % intervals",
         head,
         tuple(rows),
         tuple(dict.fromkeys(notes)),
     )
+
+
+def _share_between(report: ConditioningReport) -> str:
+    """Return the share of the data's variance that lies between the labels' means."""
+    if report.between is None:
+        return "-"
+    parts = [(r.multiplicity * r.eigenvalues[-1]).sum() for r in (report.between, report)]
+    return f"{float(parts[0] / parts[1]):.0%} of the variance"
 
 
 def _labels(report: ConditioningReport, label_names: Sequence[str]) -> tuple[Listing, ...]:

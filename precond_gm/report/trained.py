@@ -71,19 +71,20 @@ def trained_verdict(
 ) -> tuple[str, ...]:
     """Say what is proved to be left, by how much small variances are off, and what shows."""
     lines = [_proved(proved)]
-    if proved is not None:
+    if proved is not None and proved.is_judged:
         metrics = proved.as_metrics()
         lines.append(
             f"In the smallest quarter of the directions the network explains "
             f"{metrics['underfit/explained_low']:.2f} of the target, an affine map "
             f"{metrics['underfit/linear_explained_low']:.2f}."
         )
-    low = found["low_recovery_error"]
-    lines.append(
-        f"Their variance is off by a factor of {number(2**low.value)} "
-        f"[{number(2**low.low)}, {number(2**low.high)}] in samples; real rows show "
-        f"{number(2**low.floor)}" + _exactly(recovery) + "."
-    )
+    low = found.metrics.get("low_recovery_error")
+    if low is not None:
+        lines.append(
+            f"The variance of the smallest quarter is off by a factor of {number(2**low.value)} "
+            f"[{number(2**low.low)}, {number(2**low.high)}] in samples; real rows show "
+            f"{number(2**low.floor)}" + _exactly(recovery) + "."
+        )
     worse = [name for name, metric in found.metrics.items() if metric.differs]
     lines.append(
         f"Samples are worse than real rows in {', '.join(worse)}."
@@ -97,6 +98,8 @@ def trained_verdict(
 def _proved(report: UnderfitReport | None) -> str:
     if report is None:
         return "Rows have too many features to be judged direction by direction."
+    if not report.is_judged:
+        return f"No direction could be judged: {' '.join(report.notes)}"
     dim, count = report.underfitted.shape[1], report.num_directions
     if not count:
         return f"No direction of {dim} is proved under-fitted ({report.num_rows:,} test rows)."

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from precond_gm.couplings import REGISTRY, AbstractCoupling
+from precond_gm.diagnostics.pair_measures import skew_of
 from precond_gm.errors import InvalidInputError
 from precond_gm.values import Pairing
 
@@ -20,8 +21,9 @@ def check_coupling(coupling: str | AbstractCoupling) -> None:
     ``batch`` rows come out with the shape and dtype that went in; every data row is a data row of
     its label; the same generator gives the same pairs and the global generator is left alone; one
     row, unequal label counts and no labels work; weights are positive with mean one; and where the
-    class promises it, the mean of data and noise, within each label, is kept. A coupling that
-    cannot do without labels refuses a batch without them, in words.
+    class promises it, mean and second moments of data and noise are kept, those of the noise within
+    each label as well. A coupling that cannot do without labels refuses a batch without them, in
+    words.
 
     Args:
         coupling: Name in the registry, or an instance. It is fitted here if it needs it.
@@ -41,7 +43,7 @@ def check_coupling(coupling: str | AbstractCoupling) -> None:
     except InvalidInputError as error:  # a coupling may need labels, if it says so
         if "label" not in str(error):
             raise AssertionError(f"{part!r}: without labels it says: {error}") from error
-    _check_means(part)
+    _check_moments(part)
 
 
 def _rows(rows: int, event: tuple[int, ...], dtype: torch.dtype, seed: int) -> Tensor:
@@ -101,8 +103,8 @@ def _check_labels(part: AbstractCoupling, got: Pairing, z1: Tensor, label: Tenso
     assert bool(agree.all()), f"{part!r}: a data row lost its label"
 
 
-def _check_means(part: AbstractCoupling) -> None:
-    """Compare means with what went in; six standard errors of a mean of that many rows."""
+def _check_moments(part: AbstractCoupling) -> None:
+    """Compare moments with what went in; six standard errors, or deviations, of that many rows."""
     rows, repeats = 120, 8
     label = torch.arange(rows) % _LABELS
     centre = 4.0 * torch.eye(_LABELS, 2, dtype=torch.float64)
@@ -115,17 +117,34 @@ def _check_means(part: AbstractCoupling) -> None:
     ]
     labels = torch.cat([label if p.label is None else p.label for p in pairs])
     noise, data = (torch.cat([getattr(p, end) for p in pairs]) for end in ("z0", "z1"))
-    if part.keeps_marginals:
-        limit = 6 * 0.1 / (rows * repeats) ** 0.5 + 6 * 2 / (rows * repeats) ** 0.5
-        gap = float((data.mean(0) - z1.mean(0)).abs().max())
-        assert gap < limit, f"{part!r}: the mean of the data moved by {gap:.3g}"
-        gap = float(noise.mean(0).abs().max())
-        assert gap < 6 / (rows * repeats) ** 0.5, f"{part!r}: the mean of the noise is {gap:.3g}"
-    if part.keeps_marginals and part.label_aware:
-        for k in range(_LABELS):
-            mine = noise[labels == k]
-            gap = float(mine.mean(0).abs().max())
-            assert gap < 6 / mine.shape[0] ** 0.5, (
-                f"{part!r}: within label {k} the mean of the noise is {gap:.3g}: labels choose "
-                f"their noise. Solve within each label, or say label_aware = False"
-            )
+    if not part.keeps_marginals:
+        return
+    for name, before, after in (("mean", z1, data), ("mean square", z1.square(), data.square())):
+        limit = 6 * before.std(0) / (rows * repeats) ** 0.5
+        gap = (after.mean(0) - before.mean(0)).abs()
+        assert bool((gap < limit).all()), (
+            f"{part!r}: the {name} of the data moved by {gap.max():.3g}"
+        )
+    remedy = "keep the noise as it was drawn, or say keeps_marginals = False"
+    _check_noise(part, noise, torch.zeros_like(labels), remedy, "")
+    if part.label_aware:
+        remedy = "labels choose their noise. Solve within each label, or say label_aware = False"
+        _check_noise(part, noise, labels, remedy, "within label {} ")
+
+
+def _check_noise(
+    part: AbstractCoupling, noise: Tensor, label: Tensor, remedy: str, where: str
+) -> None:
+    """Compare the noise of each label with N(0, I): its mean, then all first and second moments."""
+    for k in sorted(set(label.tolist())):
+        mine = noise[label == k]
+        gap = float(mine.mean(0).abs().max())
+        assert gap < 6 / mine.shape[0] ** 0.5, (
+            f"{part!r}: {where.format(k)}the mean of the noise is {gap:.3g}: {remedy}"
+        )
+    for k, skew in skew_of(Pairing(noise, noise, label)).by_label.items():
+        size = float(noise[label == k].square().mean())
+        assert skew < 6, (
+            f"{part!r}: {where.format(k)}the noise is {skew:.0f} standard deviations off N(0, I), "
+            f"with a mean square of {size:.3g}: {remedy}"
+        )

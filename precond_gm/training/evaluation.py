@@ -165,15 +165,15 @@ def _quality_metrics(found: Mapping[int, QualityReport]) -> dict[str, float]:
     for steps, report in found.items():
         metrics[f"quality/w2_{steps}"] = report["sliced_w2"].value
     report = found[max(found)]
-    low, all_ = report["low_recovery_error"], report.recovery
+    low, all_ = report.metrics.get("low_recovery_error"), report.recovery
     metrics |= {
         "quality/energy": report["energy_distance"].value,
         "floor/energy": report["energy_distance"].floor,
         "floor/w2": report["sliced_w2"].floor,
-        "recovery/low": 2**low.value,
-        "floor/recovery_low": 2**low.floor,
     }
-    if all_ is not None:
+    if low is not None and all_ is not None:
+        metrics["recovery/low"] = 2**low.value
+        metrics["floor/recovery_low"] = 2**low.floor
         metrics["recovery/all"] = float(all_.ratio.log().abs().mean().exp())
         metrics["floor/recovery_all"] = float(all_.floor.log().abs().mean().exp())
     return metrics

@@ -101,3 +101,6 @@ def test_what_cannot_be_reported_is_refused() -> None:
         alignment("linear", "velocity", flow=flow, x=torch.randn(4, 2))
     with pytest.raises(IncompatiblePartsError, match="drift is not defined"):
         alignment("linear", "drift")
+    for sizes in ({"batches": 8}, {"batches": 0}, {"times": 0, "batches": 1}):
+        with pytest.raises(InvalidInputError, match=r"and 4 rows\. Give batches=4, or more rows"):
+            alignment("linear", "x1", flow=flow, x=torch.randn(4, 2), **sizes)

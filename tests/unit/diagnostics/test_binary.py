@@ -92,3 +92,37 @@ def test_classifier_sees_what_only_triples_see() -> None:
     assert told.value == pytest.approx(0.75, abs=0.04)  # five deviations of 4,000 rows
     same = binary(signs[:3000], signs[3000:], generator=g)
     assert same.as_metrics()["binary/c2st"] == pytest.approx(0.5, abs=0.04)
+
+
+@pytest.mark.parametrize("bits", [1, 2])
+def test_fewer_than_three_bits_have_no_triples(bits: int) -> None:
+    """Oracle: k bits have no (k + 1)-tuples; the divergence is counted all the same."""
+    report = binary(draw([0.5] * bits, 4000, 0), draw([0.5] * bits, 4000, 1))
+    assert report.moments[2].data.shape == (0,)
+    assert "binary/triple_error" not in report.as_metrics()
+    assert ("binary/pair_error" in report.as_metrics()) == (bits == 2)
+    assert report.kl == pytest.approx(0, abs=0.01)  # 2^bits / 8,000 nats on average
+    json.dumps(report.to_dict(), allow_nan=False)
+    assert len(report.plot().axes) == 3
+
+
+def test_one_row_is_refused() -> None:
+    """Oracle: the message names both numbers of rows."""
+    rows = draw([0.5] * 3, 8, 0)
+    with pytest.raises(InvalidInputError, match="got 1 and 8"):
+        binary(rows[:1], rows)
+    with pytest.raises(InvalidInputError, match="got 8 and 1"):
+        binary(rows, rows[:1])
+
+
+def test_the_rounding_that_is_told_works() -> None:
+    """Oracle: the statement in the message, run on the samples that were refused."""
+    data, samples = draw([0.5] * 3, 8, 0), torch.rand(8, 3)
+    with pytest.raises(InvalidInputError, match=r"the identity for 'squared'") as refused:
+        binary(samples, data)
+    told = str(refused.value).split("Round them: ")[1].rstrip(".")
+    rounded = eval(told, {"torch": torch, "samples": samples, "data": data})
+    assert torch.equal(rounded, samples.round())
+    assert binary(rounded, data).num_samples == 8
+    with pytest.raises(InvalidInputError, match="binary data hold two values; got 24"):
+        binary(data, samples)

@@ -17,7 +17,9 @@ from precond_gm.diagnostics.coupling import (
     path_curvature,
     plot_comparison,
 )
+from precond_gm.diagnostics.pair_measures import skew_of
 from precond_gm.errors import InvalidInputError, InvalidTypeError
+from precond_gm.values import Pairing
 
 
 def rows(n: int, dim: int, seed: int) -> Tensor:
@@ -63,6 +65,60 @@ def test_skew_of_independent_noise_is_standard() -> None:
     assert 0.7 < float(skew.std()) < 1.4
 
 
+def dot_and_ring(n: int = 600) -> tuple[Tensor, Tensor, Tensor]:
+    """Return noise, and data of which label 0 is a dot in the middle of label 1, a ring."""
+    label = torch.arange(n) % 2
+    angle = 2 * math.pi * torch.rand(n, generator=torch.Generator().manual_seed(5))
+    ring = 4 * torch.stack([angle.cos(), angle.sin()], 1) * label[:, None]
+    return rows(n, 2, 0), ring + 0.1 * rows(n, 2, 1), label
+
+
+def test_labels_that_choose_their_noise_by_distance_are_seen() -> None:
+    """Oracle: plain transport gives a dot the near half of N(0, I), of variance 0.31, and the ring
+    round it the far half, of variance 1.69; the means agree. Within labels, nothing is chosen.
+    """
+    z0, z1, label = dot_and_ring()
+    part = couplings.REGISTRY.create("ot", within_label=False)
+    pairs = part.pair(z0, z1, label)
+    near, far = (float(pairs.z0[label == k].square().mean()) for k in (0, 1))
+    assert (near, far) == pytest.approx((1 - math.log(2), 1 + math.log(2)), abs=0.1)
+    plain = coupling(z0, z1, label, part, repeats=1)
+    assert min(plain.label_skew.values()) > 6
+    assert plain.conclusion.startswith("not usable with labels: the noise within a label is off")
+    for name in ("ot", "independent", "pot.sinkhorn"):
+        aware = coupling(z0, z1, label, name, repeats=1)
+        assert aware.worst_skew < 4, name
+
+
+def test_a_squeezed_label_is_seen() -> None:
+    """Oracle: noise of variances 1.5 and 0.5 has the mean and the size of N(0, I), not its shape.
+
+    In one label of 400 rows; and in labels of 20 rows, where all of them together show it.
+    """
+    noise, z1 = rows(400, 2, 0) * torch.tensor([1.5, 0.5]).sqrt(), rows(400, 2, 1)
+    for count in (1, 20):
+        found = coupling(noise, z1, torch.arange(400) % count, "independent")
+        assert found.overall_skew > 5, count
+        assert coupling(rows(400, 2, 0), z1, torch.arange(400) % count, "ot").worst_skew < 4
+
+
+@pytest.mark.parametrize(("count", "dim"), [(1, 2), (3, 1), (8, 2), (40, 6), (12, 64)])
+def test_the_skew_raises_no_false_alarm(count: int, dim: int) -> None:
+    """Oracle: the score of noise that nobody chose is standard normal, or below: of 400 labels its
+    mean is near 0, its deviation near 1, and 5 is reached by one in a million.
+    """
+    label = torch.arange(400 * count) % 400
+    noise = rows(400 * count, dim, 3)
+    weight = -torch.rand(len(label), generator=torch.Generator().manual_seed(4)).double().log()
+    for pairing in (Pairing(noise, noise, label), Pairing(noise, noise, label, weight)):
+        skew = skew_of(pairing)
+        scores = torch.tensor(list(skew.by_label.values()))
+        assert abs(float(scores.mean())) < 0.4
+        assert 0.7 < float(scores.std()) < 1.3
+        assert float(scores.max()) < 5
+        assert abs(skew.overall) < 4
+
+
 def test_repeated_noise_is_not_mistaken_for_skew() -> None:
     """Oracle: entropic pairs within labels draw noise with repetition, and keep its law."""
     label = torch.arange(1200) % 12
@@ -93,12 +149,56 @@ def test_plans_and_weights_are_described() -> None:
     assert partial.cost_after < partial.cost_optimum
 
 
+def test_the_plan_of_an_exact_coupling_is_a_permutation() -> None:
+    """Oracle: entropy and marginal error of a permutation are 0, within labels and without."""
+    z0, z1, label = labelled(64)
+    for named in (label, None):
+        report = coupling(z0, z1, named, "ot", repeats=1)
+        assert (report.plan_entropy, report.marginal_error) == (0.0, 0.0)
+
+
+@pytest.mark.parametrize(
+    "part", ["gibbs-weighted", ("pot.partial", {"share": 0.6}), ("pot.unbalanced", {"rho": 0.1})]
+)
+def test_a_tilt_is_said_and_never_called_worth_it(part: object) -> None:
+    """Oracle: data two deviations off in each feature pull the mean of the noise towards them, by
+    numpy; the effective share of the rows is in the sentence. Partial(1) and 'ot' tilt nothing.
+    """
+    z0, z1 = rows(200, 2, 0), rows(200, 2, 1) + 2
+    report = coupling(z0, z1, None, part, generator=torch.Generator().manual_seed(1))
+    assert report.saving > 0.3
+    assert report.conclusion.startswith("tilted: the pairs' noise has ")
+    assert f"{report.effective_share:.0%} of the rows count, effectively" in report.conclusion
+    assert not report.keeps_marginals
+    if part == "gibbs-weighted":
+        weight = couplings.REGISTRY.create("gibbs-weighted").pair(z0, z1).weight
+        assert weight is not None
+        mean = np.average(z0.numpy(), axis=0, weights=weight.numpy())
+        gap = np.linalg.norm(mean - z0.numpy().mean(0)) / math.sqrt(z0.numpy().var(0).sum())
+        assert report.noise_shift == pytest.approx(gap)
+        assert gap > 0.1
+    names = report.plot().axes[0].get_yticklabels()
+    assert names[0].get_text().endswith("(tilted)")
+    for whole in ("ot", ("pot.partial", {"share": 1.0})):
+        kept = coupling(z0, z1, None, whole)
+        assert kept.conclusion.startswith("worth it")
+        assert (kept.noise_shift, kept.noise_spread) == pytest.approx((0.0, 1.0))
+
+
+def test_a_tilt_with_labels_says_how_far_their_noise_is_off() -> None:
+    """Oracle: 'gibbs-weighted' on clusters away from the origin moves the noise of each label."""
+    report = coupling(*labelled(800), "gibbs-weighted")
+    assert report.is_skewed
+    assert "tilted: " in report.conclusion
+    assert "Within a label the noise is off N(0, I) by" in report.conclusion
+
+
 def test_metrics_are_flat_and_finite() -> None:
     """Oracle: the names MLflow accepts, and no missing value."""
     report = coupling(*labelled(), "ot")
     metrics = report.as_metrics()
     assert all(name.startswith("coupling/") and math.isfinite(v) for name, v in metrics.items())
-    assert "coupling/plan_entropy" not in metrics
+    assert "coupling/plan_entropy" not in coupling(*labelled(), "independent").as_metrics()
     assert report.to_dict()["label_skew"].keys() == {str(k) for k in range(8)}
 
 

@@ -143,11 +143,82 @@ def test_remedies_are_sorted_and_measured_on_other_rows() -> None:
     assert all(offer.inverse_ms > 0 for offer in found)
 
 
+def test_bits_are_not_told_to_be_preconditioned() -> None:
+    """Oracle: fit_preconditioner refuses bits; the warning and the table of remedies do as well."""
+    chance = torch.tensor([0.01, 0.1, 0.5, 0.5])  # variances 0.04 and 0.36, beside 1
+
+    def bits(seed: int) -> Tensor:
+        generator = torch.Generator().manual_seed(seed)
+        return 2 * (torch.rand(1024, 4, generator=generator) < chance).float() - 1
+
+    with pytest.warns(UserWarning, match="skipped standardize, whiten: no preconditioner serves"):
+        assert remedies(bits(0)) == ()
+    assert [offer.name for offer in remedies(bits(0), names=["identity"])] == ["identity"]
+    said: list[str] = []
+    observer = Observer(pg.wrap(Stuck(), event_shape=(4,)), every=1, notify=said.append)
+    for step in range(4):
+        observer(step, bits(step))
+    assert len(said) == 1
+    assert "every entry is -1 or 1" in said[0]
+    assert "whiten" not in said[0]
+
+
+def test_too_few_rows_are_not_observed_and_said_once(tmp_path: Path) -> None:
+    """Oracle: the exact field of N(0, I), 64 features, batches of 64: 256 rows are needed."""
+
+    class Exact(nn.Module):
+        def forward(self, t: Tensor, z: Tensor, label: Tensor | None = None) -> Tensor:
+            t = t[:, None]
+            return (2 * t - 1) / ((1 - t) ** 2 + t**2) * z
+
+    said: list[str] = []
+    flow = pg.wrap(Exact(), event_shape=(64,))
+    observer = Observer(flow, every=1, notify=said.append)
+    generator = torch.Generator().manual_seed(0)
+    for step in range(1, 7):
+        if step == 3:
+            torch.save(observer.state_dict(), tmp_path / "observer.pt")
+            observer = Observer(flow, every=1, notify=said.append)
+            observer.load_state_dict(torch.load(tmp_path / "observer.pt", weights_only=True))
+        assert observer(step, torch.randn(64, 64, generator=generator)) is None
+    assert len(said) == 1
+    assert "takes 256 rows or more, and 64" in said[0]
+    assert not observer.has_seen
+    with pytest.warns(UserWarning, match="max_rows=256 or None"):
+        Observer(flow, every=1, max_rows=100)(1, torch.randn(300, 64, generator=generator))
+    enough = Observer(flow, every=1, times=2)(1, torch.randn(300, 64, generator=generator))
+    assert enough is not None
+    assert enough.is_judged
+    assert not enough.underfitted.any()
+
+
+def test_labels_are_given_in_every_step_or_in_none() -> None:
+    """Oracle: batches of one observation are judged together."""
+    label = torch.zeros(128, dtype=torch.long)
+    observer = Observer(pg.wrap(Stuck(), event_shape=(4,)), every=2)
+    observer(1, batch(1), label)
+    with pytest.raises(InvalidInputError, match="this batch has no label"):
+        observer(2, batch(2))
+    labelled = pg.wrap(Stuck(), event_shape=(4,), num_labels=2)
+    said: list[str] = []
+    observer = Observer(labelled, every=2, notify=said.append)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for step in range(1, 4):
+            observer(step, batch(step))
+    assert len(said) == 1
+    assert "num_labels=2, and is judged without labels" in said[0]
+
+
 def test_bad_input() -> None:
     """Oracle: the message names what is wrong."""
     flow = pg.wrap(Stuck(), event_shape=(4,))
     with pytest.raises(InvalidInputError, match="patience at least 2"):
         Observer(flow, patience=1)
+    with pytest.raises(InvalidInputError, match="margin is the share"):
+        Observer(flow, margin=-0.1)
+    with pytest.raises(InvalidInputError, match="max_rows is at least 8"):
+        Observer(flow, max_rows=0)
     with pytest.raises(InvalidInputError, match="nothing was observed yet"):
         Observer(flow).report()
     with pytest.raises(InvalidInputError, match="rows of shape"):

@@ -64,7 +64,74 @@ def test_copies_of_training_rows_are_seen() -> None:
     assert copied["copying"].value == 1
     assert copied["copying"].differs
     assert not fresh["copying"].differs
-    assert not quality(train[:100], test, metrics=["copying"]).metrics
+
+
+def test_a_figure_asked_for_by_name_is_given_or_refused() -> None:
+    """Oracle: what each figure is defined from; the message names the missing argument."""
+    data, label = rows_of(300, 1), torch.arange(300) % 2
+    with pytest.raises(InvalidInputError, match=r"'copying' takes .* give reference"):
+        quality(data, data, metrics=["copying"])
+    with pytest.raises(InvalidInputError, match="give sample_label and data_label"):
+        quality(data, data, metrics=["label_accuracy"])
+    options = {"sample_label": label, "data_label": label, "metrics": ["label_accuracy"]}
+    with pytest.raises(InvalidInputError, match="give reference_label"):
+        quality(data, data, reference=data, **options)  # type: ignore[arg-type]
+    with pytest.raises(InvalidInputError, match=r"'recovery' takes rows that vary"):
+        quality(data, torch.ones(90, 6), metrics=["recovery"])
+    with pytest.raises(InvalidInputError, match=r"at least 8 rows; got 1\."):
+        quality(data, data, reference=data[:1])
+
+
+def test_constant_data_have_every_figure_but_the_recovery() -> None:
+    """Oracle: rows that are all the same are at distance 0; there is no variance to recover."""
+    report = quality(torch.ones(60, 2), torch.ones(90, 2))
+    assert report.recovery is None
+    assert "low_recovery" not in report.metrics
+    assert "'recovery' is left out" in report.notes[0]
+    assert report["w2"].value == 0
+
+
+def test_a_dropped_label_is_counted_and_named() -> None:
+    """Oracle: samples of labels 0, 1 and 5 against data of labels 0, 1 and 2."""
+    data, label = rows_of(600, 1), torch.arange(600) % 3
+    made = torch.where(label == 2, torch.arange(600) % 2, label)
+    made[0] = 5
+    report = quality(
+        rows_of(600, 2), data, sample_label=made, data_label=label, metrics=["energy_distance"]
+    )
+    assert report.dropped == (2,)
+    assert report.as_metrics()["quality/dropped_labels"] == 1
+    assert list(report.per_label) == [0, 1]
+    assert any("no sample has the labels [2]" in note for note in report.notes)
+    assert any("no data row has the labels [5]" in note for note in report.notes)
+    assert quality(data, data, metrics=["energy_distance"]).dropped is None
+
+
+def test_a_label_that_the_reference_lacks_is_left_out() -> None:
+    """Oracle: the reference has label 0 alone, so label 1 has no directions."""
+    data, label = rows_of(200, 1), torch.arange(200) % 2
+    report = quality(
+        rows_of(200, 2),
+        data,
+        sample_label=label,
+        data_label=label,
+        reference=rows_of(100, 3),
+        reference_label=torch.zeros(100, dtype=torch.long),
+        metrics=["energy_distance"],
+    )
+    assert list(report.per_label) == [0]
+    assert report.notes == ("too few rows for a report of the labels [1].",)
+
+
+def test_intervals_stay_within_the_range_of_their_figure() -> None:
+    """Oracle: shares lie in [0, 1], distances above 0; of 30 rows, intervals reached beyond."""
+    report = quality(rows_of(30, 1), rows_of(90, 2))
+    for name in ("precision", "recall", "coverage", "c2st"):
+        assert 0 <= report[name].low <= report[name].value <= report[name].high <= 1
+    for name in ("frechet", "w2", "sliced_w2", "density", "low_recovery_error"):
+        assert 0 <= report[name].low <= report[name].value <= report[name].high
+    copied = quality(rows_of(30, 1), rows_of(90, 2), reference=rows_of(30, 1), metrics=["copying"])
+    assert copied["copying"].high <= 1
 
 
 def test_labels_give_a_report_each() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import sys
 
 import pytest
 import torch
@@ -11,7 +12,12 @@ from torch import Tensor, nn
 
 import precond_gm as pg
 from precond_gm.diagnostics.underfit import underfit
-from precond_gm.errors import InvalidInputError, NotFittedError
+from precond_gm.errors import (
+    InvalidInputError,
+    InvalidTypeError,
+    NonFiniteError,
+    NotFittedError,
+)
 
 VARIANCES = torch.tensor([1e-3, 0.1, 1.0, 4.0, 25.0], dtype=torch.float64)
 
@@ -81,6 +87,85 @@ def test_the_damaged_direction_alone_is_found(path: str, damaged: int) -> None:
     assert float(report.explained[:, damaged].abs().max()) < 0.01
 
 
+class Isotropic(nn.Module):
+    """Exact velocity from N(0, I) to N(0, I) on the linear path."""
+
+    def forward(self, t: Tensor, z: Tensor, label: Tensor | None = None) -> Tensor:
+        t = t[:, None]
+        return (2 * t - 1) / ((1 - t) ** 2 + t**2) * z
+
+
+@pytest.mark.parametrize("rows", [20, 80, 160])
+@pytest.mark.parametrize("reference", [None, 2000])
+def test_few_rows_flag_nothing_of_an_exact_field(rows: int, reference: int | None) -> None:
+    """Oracle: the exact field of N(0, I) in 40 features. Nothing may be flagged in six tables.
+
+    At level 5 % and with a margin of as much again, one of 36 tables would be flagged by chance in
+    well under half of all seeds; the seeds are fixed.
+    """
+    flow = pg.wrap(Isotropic(), event_shape=(40,))
+    for seed in range(6):
+        generator = torch.Generator().manual_seed(seed)
+        x = torch.randn(rows, 40, generator=generator)
+        known = None if reference is None else torch.randn(reference, 40, generator=generator)
+        report = underfit(flow, x, reference=known, times=7)
+        assert not report.underfitted.any()
+        assert report.is_judged == (reference is not None or rows >= 160)
+        assert ("underfit/cells" in report.as_metrics()) == report.is_judged
+
+
+def test_directions_come_from_rows_that_are_not_judged(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Oracle: the exact field; below 4 rows per feature its own eigenvectors flagged every table.
+
+    The threshold is taken away, so that the cross-fitted directions alone must hold.
+    """
+    monkeypatch.setattr(sys.modules[underfit.__module__], "ROWS_PER_FEATURE", 0)
+    flow = pg.wrap(Isotropic(), event_shape=(40,))
+    for rows in (20, 40, 60):
+        x = torch.randn(rows, 40, generator=torch.Generator().manual_seed(rows))
+        report = underfit(flow, x, times=7)
+        assert report.is_judged
+        assert not report.underfitted.any()
+
+
+def test_rows_that_determine_no_affine_map_are_not_judged() -> None:
+    """Oracle: 4 rows per feature, or 2 of the reference; the note says which and how many."""
+    flow = flow_of("linear", damaged=3)
+    few = underfit(flow, gaussian(19), times=3)
+    assert few.excess_low.isnan().all()
+    assert not few.underfitted.any()
+    assert "takes 20 rows or more, and 19 were given" in few.notes[0]
+    short = underfit(flow, gaussian(1000), reference=gaussian(9, 1), times=3)
+    assert "takes 10 reference rows or more, and 9 were given" in short.notes[0]
+    limited = underfit(flow, gaussian(1000), max_rows=16, times=3)
+    assert "max_rows" in limited.notes[0]
+    assert not underfit(flow, gaussian(20), times=3).notes
+
+
+def test_a_network_that_gives_nan_is_refused() -> None:
+    """Oracle: NaN in every fourth row after t = 1/2; the message names the time and the share."""
+
+    class Broken(nn.Module):
+        def forward(self, t: Tensor, z: Tensor, label: Tensor | None = None) -> Tensor:
+            bad = (torch.arange(z.shape[0]) % 4 == 0) & (t > 0.5)
+            return torch.where(bad[:, None], torch.nan, 0 * z)
+
+    with pytest.raises(NonFiniteError, match=r"at t = 0\.75, in 10 of 40 rows \(25 %\)"):
+        underfit(pg.wrap(Broken(), event_shape=(5,)), gaussian(40), times=2)
+
+
+def test_forgotten_labels_are_said() -> None:
+    """Oracle: a flow with labels, judged without them, or with labels in some batches only."""
+    flow = pg.wrap(Isotropic(), event_shape=(5,), num_labels=2)
+    label = torch.arange(40) % 2
+    with pytest.warns(UserWarning, match="num_labels=2, and is judged without labels"):
+        underfit(flow, gaussian(40), times=1)
+    with pytest.raises(InvalidInputError, match="1 of 2 batches carry no label"):
+        underfit(flow, [(gaussian(40), label), (gaussian(40), None)], times=1)
+    with pytest.raises(InvalidInputError, match="label is 2 at row 39"):
+        underfit(flow, gaussian(40), label.index_fill(0, torch.tensor(39), 2), times=1)
+
+
 def test_labels_give_the_competitor_an_intercept_each() -> None:
     """Oracle: data that are their label's mean; knowing it, x1 is predicted almost exactly."""
     means = torch.tensor([[-3.0, 0.0], [3.0, 1.0]], dtype=torch.float64)
@@ -96,6 +181,25 @@ def test_labels_give_the_competitor_an_intercept_each() -> None:
     report = underfit(flow, x, label, times=3)
     assert report.underfitted.all()
     assert float(report.linear_explained[:, 1].min()) > 0.999
+
+
+def test_no_row_is_judged_by_a_map_that_saw_it() -> None:
+    """Oracle: labels of one row each way; a map that saw the row of its label knows it exactly.
+
+    Every label occurs once, so out of fold its intercept is the mean of all other rows, and the
+    affine map explains nothing of x1 = 100 label.
+    """
+    label = torch.arange(64)
+    x = 100 * torch.stack([label, -label], 1).double()
+
+    class Mean(nn.Module):
+        def forward(self, t: Tensor, z: Tensor, label: Tensor) -> Tensor:
+            return torch.zeros_like(z) + torch.tensor([3150.0, -3150.0], dtype=torch.float64)
+
+    flow = pg.wrap(Mean(), path="brownian-bridge", num_labels=64, event_shape=(2,))
+    report = underfit(flow, x, label, times=torch.tensor([1e-6], dtype=torch.float64))
+    assert float(report.linear_explained[0, 1]) < 0.01
+    assert not report.underfitted.any()
 
 
 def test_reference_rows_fit_the_competitor() -> None:
@@ -136,6 +240,14 @@ def test_bad_input() -> None:
         underfit(flow, torch.zeros(20, 3, dtype=torch.float64))
     with pytest.raises(InvalidInputError, match="at least 8 rows"):
         underfit(flow, gaussian(7))
+    for margin in (-1.0, math.nan, math.inf):
+        with pytest.raises(InvalidInputError, match="margin is the share"):
+            underfit(flow, gaussian(20), margin=margin)
+    with pytest.raises(InvalidInputError, match="max_rows is at least 8"):
+        underfit(flow, gaussian(20), max_rows=0)
+    single = pg.wrap(pg.models.MLP(5, width=8, depth=1), event_shape=(5,))
+    with pytest.raises(InvalidTypeError, match="rows are float64, the network's weights are float"):
+        underfit(single, gaussian(20))
     with pytest.raises(InvalidInputError, match="within"):
         underfit(flow, gaussian(9), times=torch.tensor([2.0]))
     unfitted = pg.wrap(Exact("velocity", 0.0), preconditioner="whiten", event_shape=(5,))

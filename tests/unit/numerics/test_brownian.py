@@ -107,3 +107,14 @@ def test_grids_that_are_not_nested_are_refused() -> None:
         short.refine(grids.uniform(4))
     with pytest.raises(InvalidInputError, match="two of its times"):
         path.coarsen(torch.tensor([0.0, 0.5, 0.5]))
+
+
+def test_grids_that_do_not_increase_are_refused() -> None:
+    """Their increments were NaN, or sums of nothing. Oracle: the error's text."""
+    path, down = _draw(4), torch.tensor([1.0, 0.5, 0.0])
+    with pytest.raises(InvalidInputError, match=r"increasing numbers; got \[1.0, 0.5, 0.0\]. Sort"):
+        Brownian.draw(down, LIKE)
+    with pytest.raises(InvalidInputError, match="increasing numbers"):
+        path.refine(grids.uniform(8).flip(0))
+    with pytest.raises(InvalidInputError, match="have to increase"):
+        path.coarsen(down)

@@ -59,6 +59,11 @@ def test_many_parts_merge_at_once() -> None:
     torch.testing.assert_close(merged.covariance, torch.cov(torch.cat(parts).T, correction=0))
     centred = torch.cat([rows - rows.mean(0) for rows in parts])
     torch.testing.assert_close(Moments.within(moments).scatter, centred.T @ centred)
+    means = torch.cat([rows.mean(0).expand_as(rows) for rows in parts])
+    between = Moments.between(moments)
+    torch.testing.assert_close(between.covariance, torch.cov(means.T, correction=0))
+    torch.testing.assert_close(between.mean, merged.mean)
+    torch.testing.assert_close(between.scatter + Moments.within(moments).scatter, merged.scatter)
 
 
 def test_float32_rows_far_from_zero() -> None:

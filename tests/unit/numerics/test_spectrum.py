@@ -12,6 +12,7 @@ from precond_gm.numerics.spectrum import (
     condition_number,
     effective_rank,
     eigenvalues,
+    extreme_directions,
     noise_count,
     participation_ratio,
     without_rounding,
@@ -36,6 +37,22 @@ def test_multiplicity_is_repetition() -> None:
     long = torch.tensor([0.5, 0.5, 0.5, 2.0])
     for summary in (effective_rank, participation_ratio):
         torch.testing.assert_close(summary(short, count), summary(long))
+
+
+def test_nothing_is_badly_conditioned() -> None:
+    """Oracle: the contract: a smallest eigenvalue of zero is an infinite condition number."""
+    assert condition_number(torch.zeros(3)) == float("inf")
+    assert condition_number(torch.tensor([2.0, 4.0])) == 2
+
+
+@pytest.mark.parametrize("scale", [2.0**-60, 2.0**60])
+def test_directions_do_not_depend_on_the_unit(scale: float) -> None:
+    """Oracle: the same matrix in another unit; powers of two, so that nothing is rounded anew."""
+    x = torch.randn(300, 20, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    matrix = Moments.of(x * torch.logspace(-1, 1, 20)).covariance
+    found = extreme_directions(scale * matrix)
+    assert torch.equal(found, extreme_directions(matrix))
+    assert extreme_directions(torch.zeros(4, 4)).isfinite().all()
 
 
 def test_rounding_is_not_a_variance() -> None:
