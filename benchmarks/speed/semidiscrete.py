@@ -51,9 +51,10 @@ def bias_of_exact(points: Tensor, batch: int, whole: float, draw: torch.Generato
     return squares - 2 * float(torch.stack(products).mean()) - whole
 
 
-def whole_cost(fitted: Any, points: Tensor, draw: torch.Generator) -> tuple[float, float, float]:
+def whole_cost(fitted: Any, draw: torch.Generator) -> tuple[float, float, float]:
     """Return the dual value, and the bias of the fitted pairs with its standard error."""
-    potential = fitted.state_dict()["potentials"]
+    state = fitted.state_dict()
+    potential, points = state["potentials"], state["points"]  # no two rows of ``data`` are equal
     prices = 2 * potential + points.square().sum(1)
     best, paid = [], []
     for _ in range(2 * PAIRS // 512):
@@ -85,7 +86,7 @@ def cell(n: int, dim: int, steps: int, blocks: int) -> dict[str, Any]:
     record: dict[str, Any] = paired(
         lambda: fitted.pair(noise, rows), lambda: exact.pair(noise, rows), blocks
     )
-    whole, bias, error = whole_cost(fitted, points, draw)
+    whole, bias, error = whole_cost(fitted, draw)
     biases = {k: bias_of_exact(points, k, whole, draw) for k in BATCHES if k <= n}
     return {
         "points": n,

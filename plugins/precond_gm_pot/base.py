@@ -12,7 +12,7 @@ from torch import Tensor
 from precond_gm.couplings import AbstractCoupling, Plan, pair_within_label
 from precond_gm.couplings.within_label import check_pair
 from precond_gm.values import Pairing
-from precond_gm_pot.cost import squared_distances, unit_rows
+from precond_gm_pot.cost import Costs, costs_of, unit_rows
 from precond_gm_pot.groups import Groups, groups_of
 
 __all__ = ["AbstractEntropic", "AbstractTransport"]
@@ -84,13 +84,12 @@ class AbstractEntropic(AbstractGrouped):
     """
 
     @abc.abstractmethod
-    def plans(self, cost: Tensor, weight: Tensor, scale: Tensor) -> Plan:
+    def plans(self, costs: Costs, weight: Tensor) -> Plan:
         """Return the plans of all groups.
 
         Args:
-            cost: Squared distances of scaled rows, shape ``groups data noise``.
+            costs: Squared distances, shape ``groups data noise``.
             weight: Weight of each row, shape ``groups rows``; rows without weight are padding.
-            scale: What the rows were divided by.
         """
 
     def choose(self, plan: Plan, counts: list[int], generator: torch.Generator | None) -> Tensor:
@@ -126,9 +125,10 @@ class AbstractEntropic(AbstractGrouped):
         self, z0: Tensor, z1: Tensor, label: Tensor | None
     ) -> Iterator[tuple[Groups, Plan]]:
         """Yield groups of rows with their plans."""
-        rows0, rows1, scale = unit_rows(z0, z1)
-        for some in groups_of(label, rows1):
-            data, noise = rows1[some.index], rows0[some.index]
-            centre = some.weight[:, None, :] @ data
-            cost = squared_distances(data.sub_(centre), noise.sub_(centre))
-            yield some, self.plans(cost, some.weight, scale)
+        ends = unit_rows(z0, z1)
+        for some in groups_of(label, ends.rows1):
+            data, noise = ends.rows1[some.index], ends.rows0[some.index]
+            mean1, mean0 = (some.weight[:, None, :] @ rows for rows in (data, noise))
+            gap = ends.gap + (mean1 - mean0)[:, 0]
+            costs = costs_of(data.sub_(mean1), noise.sub_(mean0), gap, ends.scale)
+            yield some, self.plans(costs, some.weight)

@@ -27,6 +27,7 @@ References:
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,7 +37,7 @@ from torch import Tensor
 
 from precond_gm_pot.kernel import Kernel
 
-__all__ = ["Potentials", "sweep", "to_tolerance"]
+__all__ = ["Potentials", "sweep", "to_tolerance", "warn_if_off"]
 
 SWEEPS = 5  # between two looks at the violation, which cost about as much as one sweep
 HOTTEST = 0.3  # first temperature, in deviations of the costs
@@ -121,6 +122,26 @@ def to_tolerance(
             return Potentials(*(torch.as_tensor(x) for x in found)), made
         if kernel.is_worn:
             kernel = Kernel(xp, costs, weights, kernel.column, final, price)
+
+
+def warn_if_off(found: Potentials, sweeps: int, tolerance: float, *, who: str, remedy: str) -> None:
+    """Warn where the noise marginal of a group's plan is off by more than the tolerance.
+
+    Args:
+        found: What ``to_tolerance`` found.
+        sweeps: How many it made.
+        tolerance: That it was asked for.
+        who: Name of the coupling.
+        remedy: What to use instead.
+    """
+    if not (error := float(found.violation.amax())) <= tolerance:
+        warnings.warn(
+            f"{who}: the noise marginal is off by {error:.2g} in total variation after {sweeps} "
+            f"sweeps, above the tolerance {tolerance:g}. Raise epsilon or max_sweeps, or use "
+            f"{remedy}.",
+            RuntimeWarning,
+            stacklevel=3,
+        )
 
 
 def _arrays(cost: Tensor, *others: Tensor | None) -> tuple[Any, list[Any]]:

@@ -8,6 +8,7 @@ from typing import Literal, final
 import torch
 from torch import Tensor
 
+from precond_gm.couplings import Plan
 from precond_gm.errors import InvalidInputError
 from precond_gm.values import Pairing
 from precond_gm_pot.assignment import SOLVERS, assign
@@ -58,8 +59,19 @@ class Exact(AbstractTransport):
         self, z0: Tensor, z1: Tensor, label: Tensor | None, generator: torch.Generator | None
     ) -> Pairing:
         """Permute the noise of one group."""
+        return Pairing(z0[self._partner(z0, z1)], z1, label)
+
+    @torch.no_grad()
+    def plan(self, z0: Tensor, z1: Tensor) -> Plan:
+        """Return the plan between the rows of one label: a permutation, of entropy 0."""
+        return Plan(
+            torch.eye(len(z1), dtype=torch.float64, device=z1.device)[self._partner(z0, z1)]
+        )
+
+    def _partner(self, z0: Tensor, z1: Tensor) -> Tensor:
+        """Return the number of the noise row of each data row."""
         if z0.shape[0] == 1:
-            return Pairing(z0, z1, label)
-        rows0, rows1, _ = unit_rows(z0, z1)
+            return torch.zeros(1, dtype=torch.long, device=z0.device)
+        ends = unit_rows(z0, z1)
         # |z0 - z1|^2 less the two norms, which are the same in every permutation.
-        return Pairing(z0[assign(-rows1 @ rows0.T, self.solver)], z1, label)
+        return assign(-ends.rows1 @ ends.rows0.T, self.solver)

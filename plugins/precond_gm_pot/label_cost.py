@@ -13,7 +13,7 @@ from precond_gm.couplings.within_label import check_pair
 from precond_gm.errors import InvalidInputError
 from precond_gm.values import Pairing
 from precond_gm_pot.assignment import assign
-from precond_gm_pot.cost import squared_distances, unit_rows
+from precond_gm_pot.cost import costs_of, unit_rows
 
 __all__ = ["LabelCost"]
 
@@ -80,11 +80,18 @@ class LabelCost(AbstractCoupling):
                 "the coupling 'label-cost' needs the label of each data row, and this batch has "
                 "none. Pass label=, or use the coupling 'ot'."
             )
-        rows0, rows1, scale = unit_rows(z0, z1)
-        cost = squared_distances(rows1, rows0)
+        ends = unit_rows(z0, z1)
+        costs = costs_of(ends.rows1, ends.rows0, ends.gap, ends.scale)
         crosses = label[:, None] != label[None, :]
-        weight = self.weight_of(cost, crosses) if self.weight is None else self.weight / scale**2
-        return Pairing(z0[assign(cost + weight * crosses)], z1, label)
+        if self.weight is None:
+            weight = self.weight_of(costs.but_constant, crosses)
+        else:
+            weight = self.weight / ends.scale / ends.scale
+        # What a row adds to all its costs is the same in every permutation. A weight above the cost
+        # of all pairs together forbids crossing; a larger one, or infinity, does no more.
+        highest = (len(z1) * costs.centred.amax()).clamp_min(1.0)
+        cost = costs.centred + torch.minimum(weight, highest) * crosses
+        return Pairing(z0[assign(cost)], z1, label)
 
     def weight_of(self, cost: Tensor, crosses: Tensor) -> Tensor:
         """Return the weight that leaves ``ratio`` of the crossing pairs below the drawn one."""

@@ -13,7 +13,7 @@ from precond_gm.errors import InvalidInputError
 from precond_gm.values import Pairing
 from precond_gm_pot.assignment import assign, potentials
 from precond_gm_pot.base import AbstractTransport
-from precond_gm_pot.cost import squared_distances, unit_rows
+from precond_gm_pot.cost import costs_of, unit_rows
 
 __all__ = ["Partial"]
 
@@ -67,15 +67,16 @@ class Partial(AbstractTransport):
         self, z0: Tensor, z1: Tensor, label: Tensor | None, generator: torch.Generator | None
     ) -> Pairing:
         """Pair one group by an assignment with dummy rows that take what is left over."""
-        rows0, rows1, _ = unit_rows(z0, z1)
-        cost = squared_distances(rows1, rows0)
+        ends = unit_rows(z0, z1)
+        # As many pairs are made whatever is taken off all costs, so their constant may go.
+        cost = costs_of(ends.rows1, ends.rows0, ends.gap, ends.scale).but_constant
         n = cost.shape[0]
         left = n - max(1, round(self.share * n))
         if left == 0:
             return Pairing(z0[assign(cost)], z1, label, torch.ones_like(cost[0]).to(z1.dtype))
         # A dummy takes any real row at the least cost. Two dummies that took each other would leave
         # one more real pair to be made; a cost above the least forbids it, and a large one hides
-        # the rest. As many pairs are real whatever is taken off their costs.
+        # the rest.
         padded = torch.nn.functional.pad(cost - cost.amin(), (0, left, 0, left))
         padded[n:, n:] = padded.amax().clamp_min(1.0)
         warm = partial(potentials, deviation=cost.std(), temperatures=TEMPERATURES)

@@ -34,9 +34,10 @@ class Semidiscrete(AbstractCoupling):
 
     The potentials g are fitted once, by stochastic ascent of the dual, within each label; a batch
     then costs one matrix product and has no bias of a finite batch. Noise keeps its law exactly;
-    data points are drawn with frequency 1/N up to ``misfit``. **Pairs do not use the data rows of
-    the batch**, only their number and labels: the points come from the fitted set, which is kept
-    (and saved) with the potentials. Worth it where the set has up to some ten thousand points;
+    data points are drawn with frequency 1/N up to ``misfit``; equal rows are one point with their
+    frequency together. **Pairs do not use the data rows of the batch**, only their number and
+    labels: the points come from the fitted set, which is kept (and saved) with the potentials,
+    sorted by label. Worth it where the set has up to some ten thousand points;
     with many more, or thousands of dimensions, the matrix product costs more than ``pot.exact``.
 
     Args:
@@ -60,6 +61,9 @@ class Semidiscrete(AbstractCoupling):
     steps: int = 1000
     tolerance: float = 0.5
     _fitted: dict[str, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
+    _parts: dict[torch.device, dict[int, tuple[Tensor, Tensor]]] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )  # points and potentials of each label, on every device that asked for them
 
     def __post_init__(self) -> None:
         if self.steps < 1 or not self.tolerance > 0:
@@ -75,7 +79,7 @@ class Semidiscrete(AbstractCoupling):
 
     @property
     def misfit(self) -> dict[int, float]:
-        """Chi-squared distance of the drawn frequencies from 1/N, by label (-1: no labels)."""
+        """Chi-squared distance of the drawn frequencies from the data's, by label (-1: none)."""
         return dict(self._fitted.get("misfit", {}))
 
     @torch.no_grad()
@@ -93,19 +97,25 @@ class Semidiscrete(AbstractCoupling):
             labels = torch.full((data.x.shape[0],), UNLABELLED, device=data.x.device)
         check_rows(data.x, name="z1")
         points = data.x.to(torch.promote_types(data.x.dtype, torch.float32))
-        potentials, misfit = points.new_zeros(len(points)), {}
+        found: list[tuple[Tensor, Tensor, Tensor]] = []
+        misfit = {}
         for name in sorted(set(labels.tolist())):
-            mine = labels == name
+            mine = torch.nonzero(labels == name)[:, 0]
+            first, mass = _distinct(flatten(points[mine]))
+            mine = mine[first]
             rows = flatten(points[mine])
-            potentials[mine] = _ascend(rows, self.steps, generator)
-            misfit[name] = _misfit(rows, potentials[mine], generator)
-        self._fitted.update(points=points, label=labels, potentials=potentials, misfit=misfit)
+            rows = rows - rows.mean(0)  # an offset is the same for every point, and costs digits
+            potential = _ascend(rows, mass, self.steps, generator)
+            misfit[name] = _misfit(rows, mass, potential, generator)
+            found.append((points[mine], labels[mine], potential))
+        kept, known, potentials = (torch.cat(parts) for parts in zip(*found, strict=True))
+        self._remember({"points": kept, "label": known, "potentials": potentials, "misfit": misfit})
         worst = max(misfit.values())
         if worst > self.tolerance:
             warnings.warn(
-                f"Semidiscrete: data points are drawn with frequencies off 1/N by {worst:.2g} in "
-                f"chi-squared distance, above the tolerance {self.tolerance:g}. Fit with more "
-                f"steps than {self.steps}.",
+                f"Semidiscrete: data points are drawn with frequencies off the data's by "
+                f"{worst:.2g} in chi-squared distance, above the tolerance {self.tolerance:g}. "
+                f"Fit with more steps than {self.steps}.",
                 RuntimeWarning,
                 stacklevel=2,
             )
@@ -122,15 +132,14 @@ class Semidiscrete(AbstractCoupling):
         """Give each noise row its data point, of the label of its row."""
         check_pair(z0, z1, label)
         self._require(z1, label)
-        points, known = self._fitted["points"].to(z1.device), self._fitted["label"].to(z1.device)
-        potentials = self._fitted["potentials"].to(z1.device)
-        noise = flatten(z0).to(points.dtype)
-        asked = torch.full_like(known[:1], UNLABELLED).expand(len(z0)) if label is None else label
+        parts = self._on(z1.device)
+        noise = flatten(z0).to(self._fitted["points"].dtype)
+        if label is None:
+            return Pairing(z0, _chosen(noise, *parts[UNLABELLED]).to(z1.dtype), None)
         chosen = torch.empty_like(z1)
-        for name in torch.unique(asked).tolist():
-            rows, mine = asked == name, known == name
-            score = torch.addmm(potentials[mine], noise[rows], flatten(points[mine]).T)
-            chosen[rows] = points[mine][score.argmax(1)].to(z1.dtype)
+        for name in torch.unique(label).tolist():
+            rows = label == name
+            chosen[rows] = _chosen(noise[rows], *parts[name]).to(z1.dtype)
         return Pairing(z0, chosen, label)
 
     def state_dict(self) -> dict[str, Any]:
@@ -149,8 +158,34 @@ class Semidiscrete(AbstractCoupling):
                 f"the state of Semidiscrete lacks {', '.join(sorted(missing))}. Load a state that "
                 f"its state_dict() returned."
             )
+        self._remember(state)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_parts": {}}  # views, which pickle would write out one by one
+
+    def _remember(self, state: dict[str, Any]) -> None:
+        """Keep a fitted state, sorted by label, so that the points of a label are a view."""
         self._fitted.clear()
+        self._parts.clear()
         self._fitted.update(state)
+        if not state:
+            return
+        label = state["label"]
+        if bool((label[1:] < label[:-1]).any()):  # saved before points were sorted
+            order = torch.argsort(label, stable=True)
+            for name in ("points", "label", "potentials"):
+                self._fitted[name] = state[name][order]
+        self._on(label.device)  # once, and not in every worker
+
+    def _on(self, device: torch.device) -> dict[int, tuple[Tensor, Tensor]]:
+        """Return points and potentials of each label on a device."""
+        if device not in self._parts:
+            names, counts = torch.unique(self._fitted["label"], return_counts=True)
+            sides = (self._fitted[name].to(device) for name in ("points", "potentials"))
+            points, potentials = (torch.split(side, counts.tolist()) for side in sides)
+            split = zip(points, potentials, strict=True)
+            self._parts[device] = dict(zip(names.tolist(), split, strict=True))
+        return self._parts[device]
 
     def _require(self, z1: Tensor, label: Tensor | None) -> None:
         if self.needs_fit:
@@ -177,10 +212,25 @@ class Semidiscrete(AbstractCoupling):
             )
 
 
-def _ascend(rows: Tensor, steps: int, generator: torch.Generator | None) -> Tensor:
+def _chosen(noise: Tensor, points: Tensor, potential: Tensor) -> Tensor:
+    """Return the point that each noise row chooses."""
+    return points[torch.addmm(potential, noise, flatten(points).T).argmax(1)]
+
+
+def _distinct(rows: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the first place of each distinct row, in order, and the share of rows equal to it."""
+    places: dict[bytes, list[int]] = {}
+    for place, row in enumerate((rows + 0.0).cpu().numpy()):  # -0.0 is 0.0
+        places.setdefault(row.tobytes(), []).append(place)
+    first = torch.tensor([found[0] for found in places.values()], device=rows.device)
+    count = rows.new_tensor([len(found) for found in places.values()])
+    return first, count / len(rows)
+
+
+def _ascend(rows: Tensor, mass: Tensor, steps: int, generator: torch.Generator | None) -> Tensor:
     """Maximise the dual by Adam on softened, then harder and harder assignments.
 
-    The gradient of the dual at point j is 1/N less the frequency with which noise chooses j; a
+    The gradient of the dual at point j is its mass less the frequency with which noise chooses j; a
     soft choice spreads every noise row over many points, which removes most of the sampling noise.
     """
     count = rows.shape[0]
@@ -194,7 +244,7 @@ def _ascend(rows: Tensor, steps: int, generator: torch.Generator | None) -> Tens
         left = 1 - step / steps
         sharp = 1 / (deviation * max(SMOOTHING * left, 1e-3))
         score = torch.addmm(potential * sharp, standard_normal(like, generator) * sharp, rows.T)
-        excess = count * torch.softmax(score, 1).mean(0) - 1
+        excess = torch.softmax(score, 1).mean(0) / mass - 1
         first = 0.9 * first + 0.1 * excess
         second = 0.99 * second + 0.01 * excess.square()
         unbiased = second.div(1 - 0.99 ** (step + 1)).sqrt() + 1e-8
@@ -202,8 +252,10 @@ def _ascend(rows: Tensor, steps: int, generator: torch.Generator | None) -> Tens
     return potential
 
 
-def _misfit(rows: Tensor, potential: Tensor, generator: torch.Generator | None) -> float:
-    """Return ``N sum p_j^2 - 1`` without bias, from pairs of draws that agree."""
+def _misfit(
+    rows: Tensor, mass: Tensor, potential: Tensor, generator: torch.Generator | None
+) -> float:
+    """Return ``sum p_j^2 / mass_j - 1`` without bias, from pairs of draws that agree."""
     count, drawn = rows.shape[0], 0
     hits = rows.new_zeros(count, dtype=torch.float64)
     while drawn < max(HELD_OUT, 4 * count):
@@ -211,4 +263,4 @@ def _misfit(rows: Tensor, potential: Tensor, generator: torch.Generator | None) 
         chosen = torch.addmm(potential, noise, rows.T).argmax(1)
         hits += torch.bincount(chosen, minlength=count)
         drawn += 2048
-    return float(count * (hits * (hits - 1)).sum() / (drawn * (drawn - 1)) - 1)
+    return float((hits * (hits - 1) / mass).sum() / (drawn * (drawn - 1)) - 1)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import warnings
 from dataclasses import dataclass
 from typing import Literal, final
 
@@ -14,8 +13,8 @@ from precond_gm.couplings.plan import Plan
 from precond_gm.errors import InvalidInputError
 from precond_gm_pot.assignment import assign
 from precond_gm_pot.base import AbstractEntropic
-from precond_gm_pot.cost import mean_cost
-from precond_gm_pot.entropic import to_tolerance
+from precond_gm_pot.cost import Costs
+from precond_gm_pot.entropic import to_tolerance, warn_if_off
 
 __all__ = ["Sinkhorn"]
 
@@ -73,22 +72,16 @@ class Sinkhorn(AbstractEntropic):
                 f"{self.tolerance} and {self.max_sweeps}."
             )
 
-    def plans(self, cost: Tensor, weight: Tensor, scale: Tensor) -> Plan:
+    def plans(self, costs: Costs, weight: Tensor) -> Plan:
         """Return plans, and warn if their noise marginals are wrong."""
-        unit = mean_cost(cost, weight) if self.relative else scale.square().reciprocal()
+        cost = costs.centred  # potentials take up the rest
+        unit = costs.mean(weight) if self.relative else costs.scale.reciprocal().square()
         smallest = torch.finfo(cost.dtype).eps * cost.amax((1, 2))  # what rounding leaves of a cost
         epsilon = torch.maximum(self.epsilon * unit, smallest)
         found, sweeps = to_tolerance(
             cost, weight, epsilon, tolerance=self.tolerance, max_sweeps=self.max_sweeps
         )
-        if not (error := float(found.violation.amax())) <= self.tolerance:
-            warnings.warn(
-                f"Sinkhorn: the noise marginal is off by {error:.2g} in total variation after "
-                f"{sweeps} sweeps, above the tolerance {self.tolerance:g}. Raise epsilon or "
-                f"max_sweeps, or use 'pot.exact'.",
-                RuntimeWarning,
-                stacklevel=2,
-            )
+        warn_if_off(found, sweeps, self.tolerance, who="Sinkhorn", remedy="'pot.exact'")
         return Plan(torch.softmax(found.log_plan(cost, weight), 2))
 
     def choose(self, plan: Plan, counts: list[int], generator: torch.Generator | None) -> Tensor:

@@ -12,8 +12,8 @@ from torch import Tensor
 from precond_gm.couplings.plan import Plan
 from precond_gm.errors import InvalidInputError
 from precond_gm_pot.base import AbstractEntropic
-from precond_gm_pot.cost import mean_cost
-from precond_gm_pot.entropic import to_tolerance
+from precond_gm_pot.cost import Costs
+from precond_gm_pot.entropic import to_tolerance, warn_if_off
 
 __all__ = ["Unbalanced"]
 
@@ -37,7 +37,7 @@ class Unbalanced(AbstractEntropic):
             gives ``pot.sinkhorn``.
         tolerance: Total variation between the noise marginal and the one that its potential asks
             for, at which the sweeps stop.
-        max_sweeps: Bound on the sweeps.
+        max_sweeps: Bound on the sweeps; a warning says if it was reached above ``tolerance``.
         within_label: Solve within each label.
 
     Raises:
@@ -70,10 +70,11 @@ class Unbalanced(AbstractEntropic):
         """False: far rows lose mass on both sides."""
         return False
 
-    def plans(self, cost: Tensor, weight: Tensor, scale: Tensor) -> Plan:
-        """Return plans with the mass of each data row."""
-        unit = mean_cost(cost, weight).clamp_min(torch.finfo(cost.dtype).tiny)
-        found, _ = to_tolerance(
+    def plans(self, costs: Costs, weight: Tensor) -> Plan:
+        """Return plans with the mass of each data row, and warn if the sweeps stopped early."""
+        cost = costs.but_constant  # which changes the mass of a plan only, and it is divided out
+        unit = costs.mean(weight).clamp_min(torch.finfo(cost.dtype).tiny)
+        found, sweeps = to_tolerance(
             cost,
             weight,
             self.epsilon * unit,
@@ -81,6 +82,7 @@ class Unbalanced(AbstractEntropic):
             max_sweeps=self.max_sweeps,
             rho=self.rho * unit,
         )
+        warn_if_off(found, sweeps, self.tolerance, who="Unbalanced", remedy="'pot.partial'")
         log_plan = found.log_plan(cost, weight)
         top = log_plan.amax(2, keepdim=True)
         law = log_plan.sub_(top).exp_()

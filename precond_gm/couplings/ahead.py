@@ -7,18 +7,22 @@ the training step nothing as long as there are cores for it.
 from __future__ import annotations
 
 import itertools
+import pickle
+import traceback
 from collections.abc import Generator, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from numbers import Integral
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset, get_worker_info
 
 from precond_gm.couplings.base import AbstractCoupling
-from precond_gm.errors import InvalidInputError, WorkerError
+from precond_gm.errors import InvalidInputError, PrecondError, WorkerError
 from precond_gm.numerics.noise import standard_normal
+from precond_gm.numerics.rows import check_label
 from precond_gm.values import Pairing
 
 __all__ = ["PairsAhead"]
@@ -35,11 +39,12 @@ class PairsAhead:
     Args:
         z1: Data in preconditioned coordinates (``flow.precondition``), on the CPU.
         label: Integer labels, or None.
-        coupling: Pairs the rows; fitted already, if it needs it.
+        coupling: Pairs the rows; fitted already, if it needs it. A name or ``(name, options)`` is
+            resolved.
         batch_size: Rows of a training batch on this rank.
         ot_batch: Rows that are paired at once, a multiple of ``batch_size``; the same by default. A
             larger one has less bias and costs no memory of the network's.
-        seed: Seed of everything random.
+        seed: Seed of everything random, 0 or more.
         num_workers: Worker processes; 0 pairs in this process.
         rank: Rank of this process among those that share an epoch.
         world_size: How many share it. Each takes other rows of the same shuffle.
@@ -50,8 +55,10 @@ class PairsAhead:
         epoch: Number of the next epoch.
 
     Raises:
-        InvalidInputError: Sizes that do not fit together.
-        WorkerError: A worker died (while iterating).
+        InvalidInputError: Sizes that do not fit together, or an option out of range.
+        InvalidTypeError: Labels that are not integers, or no coupling.
+        WorkerError: A worker died (while iterating). What the coupling raises in a worker comes
+            out as it does without workers.
 
     Example:
         >>> from precond_gm.couplings import Independent
@@ -84,6 +91,14 @@ class PairsAhead:
     epoch: int = field(default=0, kw_only=True)
 
     def __post_init__(self) -> None:
+        from precond_gm.couplings import REGISTRY
+
+        self.coupling = REGISTRY.resolve(self.coupling)
+        check_label(self.label, self.z1.shape[0])
+        for name in ("seed", "num_workers", "epoch"):
+            value: Any = getattr(self, name)
+            if not isinstance(value, Integral) or int(value) < 0:
+                raise InvalidInputError(f"{name} is a whole number, 0 or more; got {value!r}.")
         rows = self.rows_at_once
         if self.batch_size < 1 or rows % self.batch_size:
             raise InvalidInputError(
@@ -147,7 +162,7 @@ class PairsAhead:
             raise
         except Exception as error:
             death = _death(error)
-            if death is None:
+            if death is None or not self.num_workers:
                 raise
             raise WorkerError(
                 f"a worker that pairs noise with data died ({death}). It was killed, for lack of "
@@ -157,7 +172,7 @@ class PairsAhead:
 
     def _batches(self, numbers: Iterable[int]) -> Iterator[Pairing]:
         """Yield the training batches of OT batches, counted over all epochs."""
-        loader: DataLoader[dict[str, Tensor]] = DataLoader(
+        loader: DataLoader[dict[str, Tensor] | PrecondError] = DataLoader(
             _OtBatches(self),
             batch_size=None,
             sampler=numbers,
@@ -169,6 +184,8 @@ class PairsAhead:
         try:
             with self.naming_dead_workers():
                 for rows in ot_batches:
+                    if isinstance(rows, PrecondError):
+                        raise rows
                     for start in range(0, self.rows_at_once, self.batch_size):
                         part = slice(start, start + self.batch_size)
                         yield Pairing(**{name: value[part] for name, value in rows.items()})
@@ -201,26 +218,52 @@ class PairsAhead:
         return {name: value[kept] for name, value in found.items() if value is not None}
 
 
-class _OtBatches(Dataset[dict[str, Tensor]]):
+class _OtBatches(Dataset[dict[str, Tensor] | PrecondError]):
     """OT batches, counted over all epochs, as the loader asks for them."""
 
     def __init__(self, pairs: PairsAhead) -> None:
         self.pairs = pairs
 
-    def __getitem__(self, number: int) -> dict[str, Tensor]:
-        return self.pairs._pairs(*divmod(number, self.pairs._num_ot_batches))
+    def __getitem__(self, number: int) -> dict[str, Tensor] | PrecondError:
+        try:
+            return self.pairs._pairs(*divmod(number, self.pairs._num_ot_batches))
+        except PrecondError as error:
+            # Returned, since PyTorch puts a traceback before the message of what workers raise.
+            if get_worker_info() is None or not _can_travel(error):
+                raise
+            return error
+
+
+def _can_travel(error: Exception) -> bool:
+    """Whether an error can be sent to another process; one that cannot would hang the queue."""
+    try:
+        return type(pickle.loads(pickle.dumps(error))) is type(error)
+    except Exception:
+        return False
 
 
 def _death(error: BaseException | None) -> BaseException | None:
     """Return what tells of a dead worker among an error and its causes.
 
-    Either PyTorch says so, or the connection to the worker broke while rows came through it.
+    Either PyTorch says so in the words of its signal handler or its queue (it names the worker in
+    what workers raise as well), or the connection to the worker broke while rows came through it.
     """
     while error is not None:
-        if "DataLoader worker" in str(error) or isinstance(error, ConnectionError | EOFError):
+        text = str(error)
+        if text.startswith("DataLoader worker (pid") and (
+            "is killed by signal" in text or "exited unexpectedly" in text
+        ):
+            return error
+        if isinstance(error, ConnectionError | EOFError) and _came_through_a_queue(error):
             return error
         error = error.__cause__ or error.__context__
     return None
+
+
+def _came_through_a_queue(error: BaseException) -> bool:
+    """Whether an error was raised by Python's multiprocessing, and not by a tracking store, say."""
+    frames = (frame for frame, _ in traceback.walk_tb(error.__traceback__))
+    return any(f.f_globals.get("__name__", "").startswith("multiprocessing.") for f in frames)
 
 
 def _mixed(*numbers: int) -> int:

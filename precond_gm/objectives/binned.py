@@ -25,9 +25,10 @@ class BinnedMoments(nn.Module):
 
     def __init__(self, bins: int, decay: float) -> None:
         super().__init__()
-        if bins < 1 or not 0 < decay < 1:
+        if not isinstance(bins, int) or bins < 1 or not 0 < decay < 1:
             raise InvalidInputError(
-                f"bins is 1 or more and decay lies in (0, 1); got bins={bins}, decay={decay}."
+                f"bins is a whole number, 1 or more, and decay lies in (0, 1); got bins={bins}, "
+                f"decay={decay}."
             )
         self.bins = bins
         self.decay = decay

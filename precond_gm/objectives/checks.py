@@ -20,9 +20,12 @@ from precond_gm.errors import (
 )
 from precond_gm.numerics.conversion import check_conversion
 from precond_gm.objectives.divergences.domain import Domain
+from precond_gm.objectives.divergences.not_bregman import UserDivergence
 from precond_gm.objectives.ends import Ends, behaviour, interior
 from precond_gm.objectives.implied import ImpliedWeight, target_power
 from precond_gm.objectives.objective import Objective
+from precond_gm.objectives.twice import warn_twice
+from precond_gm.objectives.weights.fixed import UserWeight
 from precond_gm.values import TargetKind
 
 __all__ = ["check_objective"]
@@ -46,21 +49,23 @@ def check_objective(objective: Objective, implied: ImpliedWeight, *, strict: boo
     Warns:
         SingularCellWarning: The effective weight ``implied(t) w(t)`` is unbounded.
         ObjectiveWarning: Legal but costly: no Bregman divergence, an emphasis that vanishes at an
-            end, a discrete grid, the same emphasis twice.
+            end, a discrete grid, the same emphasis twice, a loss that can train itself.
     """
     _check_space(objective)
     t = interior()
     weight = _weight_on(objective, implied, t)
-    log_density = objective.time_law.log_density(t).detach().double()
+    law = objective.time_law
+    log_density = law.log_density(t).detach().double()
     _check_hole(weight.log(), t, f"the weight {objective.weight!r}")
-    _check_hole(log_density, t, f"the time law {objective.time_law!r}")
+    _check_hole(log_density, t, f"the time law {law!r}")
     _check_singular(objective, implied, strict)
     _check_target(objective, implied, strict)
     _warn_not_sampled(objective, implied)
     _warn_not_bregman(objective)
     _warn_discrete(objective)
     _warn_vanishing(objective, implied)
-    _warn_twice(objective, implied(t).log(), weight.log(), log_density)
+    _warn_trainable(objective)
+    warn_twice(objective, t, implied(t).log(), weight.log(), law.log_emphasis(t).detach().double())
 
 
 def _weight_on(objective: Objective, implied: ImpliedWeight, t: Tensor) -> Tensor:
@@ -141,7 +146,7 @@ def _check_target(objective: Objective, implied: ImpliedWeight, strict: bool) ->
     emphasis = behaviour(
         lambda t: (
             objective.weight(t, path.coefficients(t)).detach().log()
-            + objective.time_law.log_density(t).detach()
+            + objective.time_law.log_emphasis(t).detach()
         )
     )
     is_cut = have is path.kind and path.t_max < 1
@@ -185,6 +190,19 @@ def _warn_not_bregman(objective: Objective) -> None:
             f"conditional mean, so the trained field does not generate the data exactly, however "
             f"large the network. Use 'squared' unless the bias is wanted."
         )
+
+
+def _warn_trainable(objective: Objective) -> None:
+    """Say that a user's module would learn to make the loss small instead of the error."""
+    for role, part in (("divergence", objective.divergence), ("weight", objective.weight)):
+        if isinstance(part, UserDivergence | UserWeight) and any(
+            p.requires_grad for p in part.parameters()
+        ):
+            _warn(
+                f"the {role} {part!r} has parameters of its own, which are among the flow's: an "
+                f"optimiser makes the loss small through them, without a better network. Freeze "
+                f"them with .requires_grad_(False); a weight that is learned safely is 'learned'."
+            )
 
 
 def _warn_discrete(objective: Objective) -> None:
@@ -244,26 +262,6 @@ def _vanishing(ends: Ends, share_at_zero: float, share_at_one: float) -> str:
     places = " and ".join(f"t = {end}" for end, _ in losing)
     factors = " and ".join(f"{factor:.3g}" for _, factor in losing)
     return f"{places}: times within {END} of it have {factors} times"
-
-
-def _warn_twice(objective: Objective, *logs: Tensor) -> None:
-    """Notice that two of implied weight, weight and time law have the same shape."""
-    names = (
-        f"the loss space {objective.loss_space.value}",
-        f"the weight {objective.weight!r}",
-        f"the time law {objective.time_law!r}",
-    )
-    middle = slice(len(logs[0]) // 20, -len(logs[0]) // 20)
-    shapes = [log[middle] for log in logs]
-    for i in range(3):
-        for j in range(i + 1, 3):
-            size = float(shapes[i].max() - shapes[i].min())
-            gap = shapes[i] - shapes[j]
-            if size > 0.1 and float(gap.max() - gap.min()) < 0.05 * size:
-                _warn(
-                    f"{names[i]} and {names[j]} emphasise the same times in the same proportion, "
-                    f"so the emphasis acts twice (it is squared). Keep one of the two."
-                )
 
 
 def _is_flat(log_value: Callable[[Tensor], Tensor]) -> bool:

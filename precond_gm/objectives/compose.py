@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import inspect
 from typing import Any
 
 from precond_gm.errors import InvalidInputError, UnknownNameError
@@ -53,8 +52,9 @@ def compose(
         path: The path.
         prediction: What the network estimates; None is the path's bounded default.
         loss_space: Where the loss compares; None is the space of the prediction (aligned).
-        divergence: Name, ``(name, options)``, instance, or a function (target, prediction) -> rows.
-        weight: Name, ``(name, options)``, instance, or a function t -> weight.
+        divergence: Name, ``(name, options)``, instance, or any callable
+            ``(target, prediction) -> rows``.
+        weight: Name, ``(name, options)``, instance, or any callable ``t -> weight``.
         time_law: Name, ``(name, options)`` or instance.
         gaussian_source: Whether the source is N(0, I) and independent of the data.
         clamp: Largest factor between prediction and loss space is ``1 / clamp``, so that the
@@ -84,9 +84,13 @@ def compose(
         have,
         want,
         divergences.REGISTRY.resolve(
-            divergences.UserDivergence(divergence) if _is_function(divergence) else divergence
+            divergences.UserDivergence(divergence)
+            if _is_users_own(divergence, divergences.AbstractDivergence)
+            else divergence
         ),
-        weights.REGISTRY.resolve(weights.UserWeight(weight) if _is_function(weight) else weight),
+        weights.REGISTRY.resolve(
+            weights.UserWeight(weight) if _is_users_own(weight, weights.AbstractWeight) else weight
+        ),
         time_laws.REGISTRY.resolve(time_law),
         gaussian_source=gaussian_source,
         clamp=clamp,
@@ -104,6 +108,6 @@ def _check_clamp(clamp: Any) -> None:
         )
 
 
-def _is_function(part: Any) -> bool:
-    """Whether a part is a bare function of the user's own, not an instance of a part."""
-    return inspect.isroutine(part)
+def _is_users_own(part: Any, base: type) -> bool:
+    """Whether a part is a callable of the user's own: no instance of a part, and no class."""
+    return callable(part) and not isinstance(part, base | type)

@@ -1,7 +1,8 @@
-r"""Exchange a time law for a weight and back: ``w(t) p(t)`` is all that the objective sees.
+r"""Exchange a time law for a weight and back: ``w(t) p(t) i(t)`` is all that the objective sees.
 
-Two objectives with the same product have the same value and the same expected gradient; what
-differs is the variance of the estimate from a batch.
+w is the weight, p the density of the law, i its importance: ``1 / p`` for an adaptive law that
+keeps the objective, else 1. Two objectives with the same product have the same value and the same
+expected gradient; what differs is the variance of the estimate from a batch.
 """
 
 from __future__ import annotations
@@ -25,6 +26,8 @@ __all__ = ["Reweighted", "as_time_law", "as_weight", "with_time_law"]
 class Reweighted(nn.Module, AbstractWeight):
     """Weight ``w(t) p(t) / q(t)``: what w was under the law p, for times drawn from q.
 
+    Both densities are taken times the importance of their law.
+
     Args:
         weight: Weight w.
         meant: Law p.
@@ -41,7 +44,7 @@ class Reweighted(nn.Module, AbstractWeight):
 
     def forward(self, t: Tensor, coefficients: Coefficients) -> Tensor:
         """Return the weight at times ``t``."""
-        ratio = (self.meant.log_density(t) - self.drawn.log_density(t)).exp()
+        ratio = (self.meant.log_emphasis(t) - self.drawn.log_emphasis(t)).exp()
         return self.weight(t, coefficients) * ratio
 
     def extra_repr(self) -> str:
@@ -91,7 +94,7 @@ def as_time_law(objective: Objective, path: PathLike) -> Objective:
 
     def log_emphasis(t: Tensor) -> Tensor:
         weight = objective.weight(t, path.coefficients(t)).detach()
-        return weight.log() + objective.time_law.log_density(t).detach()
+        return weight.log() + objective.time_law.log_emphasis(t).detach()
 
     if not behaviour(log_emphasis).is_integrable:
         raise IncompatiblePartsError(

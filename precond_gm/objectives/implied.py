@@ -7,8 +7,7 @@ error by ``s(t)^2``. Aligned means s = 1.
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Protocol, runtime_checkable
 
@@ -17,6 +16,7 @@ from torch import Tensor
 
 from precond_gm.numerics.conversion import check_conversion, conversion
 from precond_gm.objectives.ends import Ends, behaviour, interior
+from precond_gm.objectives.formula import in_powers_of_t, in_schedules
 from precond_gm.values import Coefficients, TargetKind
 
 __all__ = ["ImpliedWeight", "PathLike", "implied_weight", "target_power"]
@@ -88,30 +88,28 @@ class ImpliedWeight:
 
     @cached_property
     def formula(self) -> str:
-        """The weight as a product of powers of t, 1 - t and two more factors, else its growth.
+        """The weight as a formula in t, or in the path's schedules where it says no more of them.
 
-        The two, ``1 + (sigma^2 - 1) t`` (``alpha^2 + gamma^2`` without its zero) and
-        ``1 + (sigma^2/2 - 1) t``, occur on the bridge. The powers are found from values and proved
-        by them: what is printed agrees to nine digits at 199 times.
+        A space is a product and a prime a slope in t: ``beta'^2/alpha^4`` on a path of variance
+        one. A clamp prints as ``min(..., bound)`` where it acts.
         """
+        if self.clamp:
+            bare, bound = replace(self, clamp=0.0), 1 / self.clamp**2
+            acts = bare.supremum > bound * (1 + 1e-9)
+            return f"min({bare.formula}, {bound:.4g})" if acts else bare.formula
         t = interior(199)
-        bases = {"t": t, "(1-t)": 1 - t}
-        square = self.path.coefficients(t).diffusion ** 2
-        if square:
-            for slope in (square - 1, square / 2 - 1):
-                if abs(slope) > 1e-9:
-                    bases[f"(1{_term(slope)})"] = 1 + slope * t
-        logs = torch.stack([torch.ones_like(t), *(base.log() for base in bases.values())], 1)
-        value = self(t).log()
-        fit = torch.linalg.lstsq(logs, value[:, None]).solution[:, 0]
-        powers = (2 * fit[1:]).round() / 2
-        rest = value - logs[:, 1:] @ powers
-        if self.clamp or float(rest.max() - rest.min()) > 1e-9:
-            return self._growth()
-        return _product(math.exp(float(rest[0])), dict(zip(bases, powers.tolist(), strict=True)))
+        c = self.path.coefficients(t)
+        return in_powers_of_t(self(t), t, c.diffusion) or in_schedules(
+            c,
+            self.prediction,
+            self.loss_space,
+            gaussian_source=self.gaussian_source,
+            known=getattr(self.path, "formulas", {}),
+        )
 
-    def _growth(self) -> str:
-        """Say how the weight behaves at the ends, and its range if it is bounded."""
+    @property
+    def growth(self) -> str:
+        """How the weight behaves at the ends, and its range if it is bounded."""
         ends = (("t", self.ends.at_zero, 0), ("(1-t)", self.ends.at_one, 1))
         parts = [f"~ {base}^{power:g} as t -> {end}" for base, power, end in ends if power]
         if self.ends.is_bounded:
@@ -176,33 +174,3 @@ def target_power(path: PathLike, kind: TargetKind) -> Ends:
         return torch.zeros_like(t)
 
     return behaviour(log_power)
-
-
-def _term(slope: float) -> str:
-    """Write ``slope t`` with its sign.
-
-    Example:
-        >>> _term(1.0), _term(-0.5)
-        ('+t', '-0.5t')
-    """
-    return f"{slope:+.4g}t" if abs(abs(slope) - 1) > 1e-9 else f"{slope:+.0f}t".replace("1", "")
-
-
-def _product(factor: float, powers: dict[str, float]) -> str:
-    """Write a product of powers as one fraction.
-
-    Example:
-        >>> _product(1.0, {"t": 2.0, "(1-t)": -2.0}), _product(2.0, {"t": -1.0})
-        ('t^2/(1-t)^2', '2/t')
-    """
-
-    def raised(base: str, power: float) -> str:
-        return base if power == 1 else f"{base}^{power:g}"
-
-    above = [raised(base, power) for base, power in powers.items() if power > 0]
-    below = [raised(base, -power) for base, power in powers.items() if power < 0]
-    if abs(factor - 1) > 1e-9 or not above:
-        above.insert(0, f"{factor:.4g}")
-    if not below:
-        return " ".join(above)
-    return f"{' '.join(above)}/{below[0] if len(below) == 1 else '(' + ' '.join(below) + ')'}"

@@ -77,12 +77,13 @@ class Objective(nn.Module):
     def forward(self, sample: PathSample, prediction: Tensor) -> LossTerms:
         """Judge the network's output at the points of ``sample``.
 
-        The values of the very first batch are checked against the domain of the divergence; later
-        batches are not looked at, so that no training step waits for the device.
+        Targets and outputs of the very first batch are checked against the domain of the
+        divergence; later batches are not looked at, so that no training step waits for the device.
 
         Raises:
             IncompatiblePartsError: ``sample`` holds another target than ``loss_space``.
-            InvalidInputError: The output has another shape than the target.
+            InvalidInputError: The output has another shape than the target, or one of the two a
+                value that the divergence cannot judge.
         """
         if sample.kind is not self.loss_space:
             raise IncompatiblePartsError(
@@ -95,8 +96,9 @@ class Objective(nn.Module):
                 f"the network gave {tuple(prediction.shape)} for a target of shape "
                 f"{tuple(sample.target.shape)}. Both are (batch, *event)."
             )
+        divergence = self.divergence.at(sample.t, sample.z_t)
         if not self._values_checked and not torch.compiler.is_compiling():
-            self.divergence.check(sample.target, prediction)
+            divergence.check(sample.target, prediction.detach())
             self._values_checked = True
         target = sample.target
         if self.prediction is not self.loss_space:
@@ -111,7 +113,7 @@ class Objective(nn.Module):
                 convert = convert.times(factor)
                 target = expand(factor.to(target.dtype), target) * target
             prediction = convert(prediction, sample.z_t)
-        per_row = self.divergence.at(sample.t, sample.z_t)(target, prediction)
+        per_row = divergence(target, prediction)
         weight = None if self.weight == UNIT else self.weight(sample.t, sample.coefficients)
         if self.training and self._adaptive:
             self._observe(sample.t, per_row.detach(), weight)

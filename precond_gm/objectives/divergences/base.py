@@ -61,6 +61,8 @@ class AbstractDivergence(abc.ABC):
     def check(self, target: Tensor, prediction: Tensor) -> None:
         """Check the values of one batch, where data enter: targets lie in the domain.
 
+        A divergence that is not finite for every output of a network checks its predictions too.
+
         Raises:
             InvalidInputError: A value outside the domain; the first position is named.
         """

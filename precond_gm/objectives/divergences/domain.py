@@ -9,7 +9,7 @@ from torch import Tensor
 
 from precond_gm.errors import InvalidInputError
 
-__all__ = ["Domain", "check_domain", "refuse"]
+__all__ = ["Domain", "check_domain", "check_outputs", "check_values", "refuse"]
 
 
 class Domain(enum.Enum):
@@ -28,6 +28,16 @@ class Domain(enum.Enum):
     SPD = "symmetric positive definite matrices in the last two axes"
 
 
+ENDINGS = {
+    Domain.NONNEGATIVE: "End the network with softplus(x), or with exp(x).",
+    Domain.POSITIVE: "End the network with softplus(x) + 1e-6, or with exp(x).",
+    Domain.SPD: "End the network with L L^T + eps I, L what it puts out and eps = 1e-3, say.",
+}
+"""How a network ends whose outputs lie in a domain."""
+
+RESCALE = "Rescale the data or choose a divergence for them, such as 'squared'."
+
+
 def check_domain(domain: Domain, target: Tensor, name: str) -> None:
     """Check that every target lies in the domain.
 
@@ -36,21 +46,62 @@ def check_domain(domain: Domain, target: Tensor, name: str) -> None:
     """
     if not target.is_floating_point():
         raise InvalidInputError(f"{name}: targets are floating point; got {target.dtype}.")
-    refuse(~torch.isfinite(target), domain, target, name)
+    check_values(domain, target, name, "targets", RESCALE)
+
+
+def check_outputs(domain: Domain, prediction: Tensor, name: str) -> None:
+    """Check that every output of the network lies in the domain.
+
+    Raises:
+        InvalidInputError: One does not; its row is named, and how to end the network.
+    """
+    hint = ENDINGS.get(domain, "Look for the layer that gives them.")
+    check_values(domain, prediction, name, "predictions", hint)
+
+
+def check_values(domain: Domain, values: Tensor, name: str, what: str, hint: str) -> None:
+    """Check that every value lies in the domain.
+
+    Args:
+        domain: The domain.
+        values: One value, vector or matrix per row and position.
+        name: Name of the divergence.
+        what: What the values are, in the plural.
+        hint: What to do about it, a sentence.
+
+    Raises:
+        InvalidInputError: One does not; its row is named.
+    """
+    wrong = ~torch.isfinite(values)
     if domain is Domain.NONNEGATIVE:
-        refuse(target < 0, domain, target, name)
+        wrong |= values < 0
     elif domain is Domain.POSITIVE:
-        refuse(target <= 0, domain, target, name)
+        wrong |= values <= 0
     elif domain is Domain.SIMPLEX:
-        refuse(
-            (target < 0) | ((target.sum(-1, keepdim=True) - 1).abs() > 1e-3), domain, target, name
-        )
-    elif domain in (Domain.PSD, Domain.SPD):
-        _check_matrices(domain, target, name)
+        wrong |= (values < 0) | ((values.sum(-1, keepdim=True) - 1).abs() > 1e-3)
+    elif domain in (Domain.PSD, Domain.SPD) and not bool(wrong.any()):
+        wrong = _wrong_matrices(domain, values, name, what)
+    refuse(wrong, domain, values, name, what=what, hint=hint)
 
 
-def refuse(wrong: Tensor, domain: Domain, target: Tensor, name: str) -> None:
+def refuse(
+    wrong: Tensor,
+    domain: Domain,
+    values: Tensor,
+    name: str,
+    *,
+    what: str = "targets",
+    hint: str = RESCALE,
+) -> None:
     """Raise if any entry is wrong, naming the first.
+
+    Args:
+        wrong: Which entries are, in the shape of the values.
+        domain: Where the values should live.
+        values: The values.
+        name: Name of the divergence.
+        what: What the values are.
+        hint: What to do about it, a sentence.
 
     Raises:
         InvalidInputError: An entry is wrong.
@@ -60,20 +111,23 @@ def refuse(wrong: Tensor, domain: Domain, target: Tensor, name: str) -> None:
     first = tuple(torch.nonzero(wrong)[0].tolist())
     rows = int(wrong.flatten(1).any(1).sum())
     raise InvalidInputError(
-        f"{name}: targets are {domain.value}; got {float(target[first]):g} at row {first[0]}, "
-        f"position {first[1:]} ({rows} of {target.shape[0]} rows are wrong). Rescale the data or "
-        f"choose a divergence for them, such as 'squared'."
+        f"{name}: {what} are {domain.value}; got {float(values[first]):g} at row {first[0]}, "
+        f"position {first[1:]} ({rows} of {values.shape[0]} rows are wrong). {hint}"
     )
 
 
-def _check_matrices(domain: Domain, target: Tensor, name: str) -> None:
-    if target.ndim < 3 or target.shape[-1] != target.shape[-2]:
+def _wrong_matrices(domain: Domain, values: Tensor, name: str, what: str) -> Tensor:
+    """Return which matrices are not symmetric, or not (semi)definite, in the shape of the values.
+
+    Eigenvalues are taken in float64: a matrix in float32 is judged, not the rounding of its
+    eigenvalues.
+    """
+    if values.ndim < 3 or values.shape[-1] != values.shape[-2]:
         raise InvalidInputError(
-            f"{name}: targets are {domain.value}; got rows of shape {tuple(target.shape[1:])}."
+            f"{name}: {what} are {domain.value}; got rows of shape {tuple(values.shape[1:])}."
         )
-    size = target.abs().amax((-2, -1))
-    skew = (target - target.mT).abs().amax((-2, -1)) > 1e-4 * size
-    least = torch.linalg.eigvalsh(target)[..., 0]
-    floor = 1e-5 * size if domain is Domain.PSD else -1e-12 * size
-    wrong = skew | (least < -floor) if domain is Domain.PSD else skew | (least <= -floor)
-    refuse(wrong[..., None, None].expand_as(target), domain, target, name)
+    size = values.abs().amax((-2, -1))
+    skew = (values - values.mT).abs().amax((-2, -1)) > 1e-4 * size
+    least = torch.linalg.eigvalsh(values.detach().cpu().double())[..., 0].to(values.device)
+    wrong = least < -1e-5 * size if domain is Domain.PSD else least <= 1e-12 * size
+    return (skew | wrong)[..., None, None].expand_as(values)

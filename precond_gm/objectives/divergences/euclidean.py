@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from precond_gm.errors import InvalidInputError
 from precond_gm.objectives.divergences.base import AbstractDivergence, sum_event
+from precond_gm.objectives.divergences.domain import Domain, check_values
 
 __all__ = ["Mahalanobis", "Squared"]
 
@@ -42,6 +43,7 @@ class Mahalanobis(nn.Module, AbstractDivergence):
 
     Args:
         metric: Matrix ``dim dim``, or a callable ``(t, z) -> batch dim dim``; None is the identity.
+            A callable is checked on the first batch: ``L L^T + eps I`` is always positive definite.
 
     Raises:
         InvalidInputError: The matrix is not symmetric positive definite.
@@ -100,6 +102,24 @@ class _InMetric(AbstractDivergence):
         matrix = self.matrix.to(gap.dtype)
         image = gap @ matrix if matrix.ndim == 2 else torch.einsum("bij,bj->bi", matrix, gap)
         return (gap * image).sum(1)
+
+    def check(self, target: Tensor, prediction: Tensor) -> None:
+        """Check targets, and that the metric of every row is symmetric positive definite.
+
+        Raises:
+            InvalidInputError: A value outside; a metric of another shape, or not positive definite.
+        """
+        super().check(target, prediction)
+        if self.matrix.ndim == 2:  # fixed, and checked when it was given
+            return
+        rows, dim = target.flatten(1).shape
+        if self.matrix.shape != (rows, dim, dim):
+            raise InvalidInputError(
+                f"a metric (t, z) -> matrices gives shape (batch, dim, dim), here "
+                f"{(rows, dim, dim)}; got {tuple(self.matrix.shape)}."
+            )
+        hint = "Return L L^T + eps I, or exp of a number times I."
+        check_values(Domain.SPD, self.matrix.detach(), "Mahalanobis", "metrics", hint)
 
 
 def _check_metric(metric: Tensor) -> None:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from precond_gm.objectives.divergences.base import AbstractDivergence
-from precond_gm.objectives.divergences.domain import Domain
+from precond_gm.objectives.divergences.domain import Domain, check_outputs
 from precond_gm.objectives.divergences.matrix_log import matrix_log
 
 __all__ = ["Frobenius", "LogDet", "VonNeumann"]
@@ -65,11 +65,22 @@ class LogDet(AbstractDivergence):
         log_det = torch.linalg.slogdet(target).logabsdet - log_det
         return _sum_rest(inside - log_det - target.shape[-1])
 
+    def check(self, target: Tensor, prediction: Tensor) -> None:
+        """Check that targets and predictions are symmetric positive definite.
+
+        Raises:
+            InvalidInputError: A matrix is not; its row is named.
+        """
+        super().check(target, prediction)
+        check_outputs(Domain.SPD, prediction, type(self).__name__)
+
 
 @final
 @dataclass(frozen=True)
 class VonNeumann(AbstractDivergence):
     r"""Quantum relative entropy ``tr(A log A - A log B - A + B)``; targets may be singular.
+
+    Predictions are positive definite: give ``L L^T + eps I``.
 
     Example:
         >>> import torch
@@ -86,3 +97,12 @@ class VonNeumann(AbstractDivergence):
         cross = (target * matrix_log(prediction)).sum((-2, -1))
         trace = prediction.diagonal(dim1=-2, dim2=-1).sum(-1)
         return _sum_rest(own - cross + trace)
+
+    def check(self, target: Tensor, prediction: Tensor) -> None:
+        """Check that targets are positive semidefinite, and predictions definite.
+
+        Raises:
+            InvalidInputError: A matrix is not; its row is named.
+        """
+        super().check(target, prediction)
+        check_outputs(Domain.SPD, prediction, type(self).__name__)

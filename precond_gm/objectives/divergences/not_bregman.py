@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import ClassVar, final
+from typing import Any, ClassVar, final
 
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 from precond_gm.errors import InvalidInputError
@@ -47,12 +47,15 @@ class Huber(AbstractDivergence):
 
 
 @final
-@dataclass(frozen=True)
-class UserDivergence(AbstractDivergence):
-    """A function ``(target, prediction) -> one number per row`` of the user's own.
+class UserDivergence(nn.Module, AbstractDivergence):
+    """A callable ``(target, prediction) -> one number per row`` of the user's own.
+
+    An ``nn.Module`` is moved and saved with the flow. Its parameters would be trained with the
+    network, to make the loss small instead of the error: freeze them (``requires_grad_(False)``).
 
     Args:
-        function: The function, target first.
+        function: Function, ``functools.partial``, module or object with ``__call__``; target first
+            (PyTorch's own losses take the prediction first).
 
     Example:
         >>> import torch
@@ -63,18 +66,32 @@ class UserDivergence(AbstractDivergence):
 
     is_bregman: ClassVar[bool] = False
     is_translation_invariant: ClassVar[bool] = True
-    function: Callable[[Tensor, Tensor], Tensor]
 
-    def __call__(self, target: Tensor, prediction: Tensor) -> Tensor:
+    def __init__(self, function: Callable[[Tensor, Tensor], Tensor]) -> None:
+        super().__init__()
+        self.function = function
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """Constructor arguments."""
+        return {"function": self.function}
+
+    def extra_repr(self) -> str:
+        """Name the function, unless it is a module and printed as one."""
+        return "" if isinstance(self.function, nn.Module) else f"function={self.function!r}"
+
+    def forward(self, target: Tensor, prediction: Tensor) -> Tensor:
         """Return the function's value, one number per row.
 
         Raises:
             InvalidInputError: It gave another shape than ``batch``.
         """
         value = self.function(target, prediction)
-        if value.shape != target.shape[:1]:
+        if not isinstance(value, Tensor) or value.shape != target.shape[:1]:
+            got = tuple(value.shape) if isinstance(value, Tensor) else type(value).__name__
             raise InvalidInputError(
                 f"a divergence returns one number per row, shape ({target.shape[0]},); the "
-                f"function gave {tuple(value.shape)}. Sum over the event: .flatten(1).sum(1)."
+                f"function gave {got}. Sum over the event, .flatten(1).sum(1), and give PyTorch's "
+                f"own losses reduction='none' first."
             )
         return value

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from precond_gm.objectives.divergences.base import AbstractDivergence, sum_event
-from precond_gm.objectives.divergences.domain import Domain
+from precond_gm.objectives.divergences.domain import Domain, check_outputs
 
 __all__ = ["GeneralisedKL", "ItakuraSaito"]
 
@@ -40,6 +40,18 @@ class GeneralisedKL(AbstractDivergence):
         ratio = torch.xlogy(target, target) - target * inside.log()
         return sum_event(ratio - target + prediction)
 
+    def check(self, target: Tensor, prediction: Tensor) -> None:
+        """Check that targets are 0 or more, and predictions above 0 where the target is.
+
+        Raises:
+            InvalidInputError: A value outside; the first position is named.
+        """
+        super().check(target, prediction)
+        check_outputs(Domain.NONNEGATIVE, prediction, type(self).__name__)
+        infinite = (prediction == 0) & (target > 0)
+        if bool(infinite.any()):
+            check_outputs(Domain.POSITIVE, prediction, type(self).__name__)
+
 
 @final
 @dataclass(frozen=True)
@@ -59,3 +71,12 @@ class ItakuraSaito(AbstractDivergence):
         """Return the divergence of each row."""
         ratio = target / prediction
         return sum_event(ratio - ratio.log() - 1)
+
+    def check(self, target: Tensor, prediction: Tensor) -> None:
+        """Check that targets and predictions are above 0.
+
+        Raises:
+            InvalidInputError: A value outside; the first position is named.
+        """
+        super().check(target, prediction)
+        check_outputs(self.domain, prediction, type(self).__name__)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+import math
 from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
@@ -84,19 +85,29 @@ class AbstractTimeLaw(abc.ABC):
             n: Number of rows.
             t_max: Largest time; the law is conditioned on it, not clipped (no atom there).
             device: Device of the result.
-            dtype: Type of the result.
+            dtype: Type of the result. Drawn in float32 or wider, then cast: half precision has a
+                few hundred times, and no normal quantiles.
             generator: Source of randomness; drawn on its device, then moved.
         """
         home = torch.device(device) if device is not None else None
-        u = uniforms(n, self.sampling, device=home, dtype=dtype, generator=generator)
+        wide = torch.promote_types(dtype, torch.float32)
+        u = uniforms(n, self.sampling, device=home, dtype=wide, generator=generator)
         if t_max < 1:
-            u = u * self.cdf(torch.full((), t_max, device=u.device, dtype=dtype))
+            u = u * self.cdf(torch.full((), t_max, device=u.device, dtype=wide))
         tiny = torch.finfo(dtype).eps
-        return self.quantile(u).clamp(tiny, min(t_max, 1 - tiny))
+        top = min(t_max, 1 - tiny)
+        if dtype is not wide:  # the largest time of the narrow type, so that no cast rounds up
+            top = math.floor(2 * top / tiny) * tiny / 2
+        return self.quantile(u).to(dtype).clamp(tiny, top)
 
     def importance(self, t: Tensor) -> Tensor | None:
         """Return a factor of each row that undoes the emphasis of the law; None for no factor."""
         return None
+
+    def log_emphasis(self, t: Tensor) -> Tensor:
+        """Return the logarithm of density times importance: all that an objective sees of it."""
+        factor = self.importance(t)
+        return self.log_density(t) if factor is None else self.log_density(t) + factor.log()
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from typing import final
 import torch
 from torch import Tensor
 
-from precond_gm.errors import InvalidInputError
+from precond_gm.objectives.options import check_finite, check_positive
 from precond_gm.objectives.time_laws.base import FixedTimeLaw
 
 __all__ = ["EDM", "JiT", "LogitNormal"]
@@ -29,11 +29,6 @@ class _NormalLogit(FixedTimeLaw):
     @abc.abstractmethod
     def spread(self) -> float:
         """Standard deviation of the logit."""
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if not self.spread > 0:
-            raise InvalidInputError(f"{self!r}: the deviation is positive.")
 
     def quantile(self, u: Tensor) -> Tensor:
         """Return the sigmoid of a normal quantile."""
@@ -67,6 +62,11 @@ class LogitNormal(_NormalLogit):
     mean: float = 0.0
     std: float = 1.0
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_finite("LogitNormal", mean=self.mean)
+        check_positive("LogitNormal", "It is the deviation of the logit of t.", std=self.std)
+
     @property
     def centre(self) -> float:
         """Mean of the logit."""
@@ -97,8 +97,7 @@ class EDM(_NormalLogit):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not self.data_std > 0:
-            raise InvalidInputError(f"EDM: data_std is positive; got {self.data_std}.")
+        check_positive("EDM", data_std=self.data_std)
 
     @property
     def centre(self) -> float:

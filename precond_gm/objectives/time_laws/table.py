@@ -14,7 +14,7 @@ from typing import final
 import torch
 from torch import Tensor
 
-from precond_gm.errors import InvalidInputError
+from precond_gm.objectives.options import check_positive
 from precond_gm.objectives.time_laws.base import FixedTimeLaw
 
 __all__ = ["Beta", "Tabulated"]
@@ -87,8 +87,7 @@ class Beta(FixedTimeLaw):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not (self.a > 0 and self.b > 0):
-            raise InvalidInputError(f"Beta: a and b are positive; got a={self.a}, b={self.b}.")
+        check_positive("Beta", "1 and 1 are uniform times.", a=self.a, b=self.b)
 
     @cached_property
     def _table(self) -> _Table:

@@ -55,8 +55,10 @@ class Grid(FixedTimeLaw):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.steps < 1:
-            raise InvalidInputError(f"Grid: steps is 1 or more; got {self.steps}.")
+        if not isinstance(self.steps, int) or self.steps < 1:
+            raise InvalidInputError(
+                f"Grid: steps is a whole number, 1 or more; got {self.steps!r}. 1000 is usual."
+            )
 
     def quantile(self, u: Tensor) -> Tensor:
         """Return the midpoint of the cell of ``u``."""

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from precond_gm.objectives.adaptive import AbstractAdaptive
 from precond_gm.objectives.binned import BinnedMoments
+from precond_gm.objectives.options import check_positive
 from precond_gm.objectives.weights.base import AbstractWeight
 from precond_gm.values import Coefficients
 
@@ -24,7 +25,10 @@ class VarianceEqualising(AbstractAdaptive, AbstractWeight):
     Args:
         bins: Number of bins of t.
         decay: Fading per batch, in (0, 1).
-        floor: Smallest deviation, relative to the mean one.
+        floor: Smallest deviation, relative to the mean one, in (0, 1].
+
+    Raises:
+        InvalidInputError: An option out of range.
 
     Example:
         >>> import torch
@@ -37,6 +41,8 @@ class VarianceEqualising(AbstractAdaptive, AbstractWeight):
 
     def __init__(self, bins: int = 32, decay: float = 0.99, floor: float = 0.01) -> None:
         super().__init__()
+        hint = "Without it, a time whose loss hardly varies would get all the weight."
+        check_positive("VarianceEqualising", hint, 1.0, floor=floor)
         self.statistics = BinnedMoments(bins, decay)
         self.floor = floor
 

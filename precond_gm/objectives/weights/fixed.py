@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import final
+from typing import Any, final
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from precond_gm.errors import InvalidInputError
+from precond_gm.objectives.options import check_finite, check_positive
 from precond_gm.objectives.weights.base import AbstractWeight
 from precond_gm.values import Coefficients
 
@@ -28,8 +29,7 @@ class Constant(AbstractWeight):
     value: float = 1.0
 
     def __post_init__(self) -> None:
-        if not self.value > 0:
-            raise InvalidInputError(f"Constant: the weight is positive; got {self.value}.")
+        check_positive("Constant", value=self.value)
 
     def __call__(self, t: Tensor, coefficients: Coefficients) -> Tensor:
         """Return the value in every row."""
@@ -65,6 +65,7 @@ class InverseRemaining(AbstractWeight):
     clamp: float = 0.0
 
     def __post_init__(self) -> None:
+        check_finite("InverseRemaining", power=self.power, eps=self.eps, clamp=self.clamp)
         if min(self.power, self.eps, self.clamp) < 0:
             raise InvalidInputError(f"{self!r}: power, eps and clamp are 0 or more.")
 
@@ -77,17 +78,31 @@ class InverseRemaining(AbstractWeight):
 
 
 @final
-@dataclass(frozen=True)
-class UserWeight(AbstractWeight):
-    """A function ``t -> weight`` of the user's own; positive and finite inside (0, 1).
+class UserWeight(nn.Module, AbstractWeight):
+    """A callable ``t -> weight`` of the user's own; positive and finite inside (0, 1).
+
+    An ``nn.Module`` is moved and saved with the flow. Its parameters would be trained with the
+    network, towards a weight of zero: freeze them, or use ``learned``.
 
     Args:
-        function: Takes times of shape batch, returns weights of shape batch.
+        function: Function, ``functools.partial``, module or object with ``__call__``; takes times
+            of shape batch, returns weights of shape batch.
     """
 
-    function: Callable[[Tensor], Tensor]
+    def __init__(self, function: Callable[[Tensor], Tensor]) -> None:
+        super().__init__()
+        self.function = function
 
-    def __call__(self, t: Tensor, coefficients: Coefficients) -> Tensor:
+    @property
+    def options(self) -> dict[str, Any]:
+        """Constructor arguments."""
+        return {"function": self.function}
+
+    def extra_repr(self) -> str:
+        """Name the function, unless it is a module and printed as one."""
+        return "" if isinstance(self.function, nn.Module) else f"function={self.function!r}"
+
+    def forward(self, t: Tensor, coefficients: Coefficients) -> Tensor:
         """Return the function's value.
 
         Raises:

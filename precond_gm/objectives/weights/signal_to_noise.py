@@ -11,7 +11,7 @@ from typing import final
 
 from torch import Tensor
 
-from precond_gm.errors import InvalidInputError
+from precond_gm.objectives.options import check_finite, check_positive
 from precond_gm.objectives.weights.base import AbstractWeight
 from precond_gm.values import Coefficients
 
@@ -34,6 +34,9 @@ class SNR(AbstractWeight):
 
     power: float = 1.0
 
+    def __post_init__(self) -> None:
+        check_finite("SNR", power=self.power)
+
     def __call__(self, t: Tensor, coefficients: Coefficients) -> Tensor:
         """Return ``SNR ** power``."""
         return signal_to_noise(coefficients).pow(self.power)
@@ -54,8 +57,7 @@ class MinSNR(AbstractWeight):
     gamma: float = 5.0
 
     def __post_init__(self) -> None:
-        if not self.gamma > 0:
-            raise InvalidInputError(f"MinSNR: gamma is positive; got {self.gamma}.")
+        check_positive("MinSNR", "5 is published.", gamma=self.gamma)
 
     def __call__(self, t: Tensor, coefficients: Coefficients) -> Tensor:
         """Return ``min(SNR, gamma)``."""
@@ -77,8 +79,7 @@ class EDM(AbstractWeight):
     data_std: float = 0.5
 
     def __post_init__(self) -> None:
-        if not self.data_std > 0:
-            raise InvalidInputError(f"EDM: data_std is positive; got {self.data_std}.")
+        check_positive("EDM", "0.5 is that of images in [-1, 1].", data_std=self.data_std)
 
     def __call__(self, t: Tensor, coefficients: Coefficients) -> Tensor:
         """Return the weight at the times of the coefficients."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -13,8 +14,17 @@ from torch import Tensor
 
 from precond_gm.couplings import REGISTRY, Gathered, Independent, PairsAhead
 from precond_gm.couplings.base import AbstractCoupling
-from precond_gm.errors import InvalidInputError, WorkerError
+from precond_gm.errors import (
+    InvalidInputError,
+    InvalidTypeError,
+    NotFittedError,
+    PrecondError,
+    TrackingError,
+    UnknownNameError,
+    WorkerError,
+)
 from precond_gm.values import Pairing
+from precond_gm_pot import Semidiscrete
 
 
 def rows(n: int, seed: int = 0) -> Tensor:
@@ -26,8 +36,18 @@ def ahead(**options: object) -> PairsAhead:
     return PairsAhead(rows(100), torch.arange(100) % 3, REGISTRY.create("ot"), **settings)  # type: ignore[arg-type]
 
 
-class Dies(AbstractCoupling):
-    """A coupling whose process is killed."""
+class Picky(PrecondError):
+    """An error that cannot be sent to another process: it takes two arguments."""
+
+    def __init__(self, one: str, two: str) -> None:
+        super().__init__(f"{one}, {two}")
+
+
+class Raises(AbstractCoupling):
+    """A coupling with an error in it."""
+
+    def __init__(self, error: Exception) -> None:
+        self.error = error
 
     def pair(
         self,
@@ -37,6 +57,25 @@ class Dies(AbstractCoupling):
         *,
         generator: torch.Generator | None = None,
     ) -> Pairing:
+        raise self.error
+
+
+class Dies(AbstractCoupling):
+    """A coupling whose process ends."""
+
+    def __init__(self, how: str = "exit") -> None:
+        self.how = how
+
+    def pair(
+        self,
+        z0: Tensor,
+        z1: Tensor,
+        label: Tensor | None = None,
+        *,
+        generator: torch.Generator | None = None,
+    ) -> Pairing:
+        if self.how == "kill":
+            os.kill(os.getpid(), signal.SIGKILL)
         os._exit(1)
 
 
@@ -83,6 +122,45 @@ def test_a_loop_goes_on_from_any_step(workers: int) -> None:
         found.close()
 
 
+@pytest.mark.parametrize("workers", [0, 1])
+def test_an_error_of_the_coupling_is_no_death(workers: int) -> None:
+    """Oracle: the error that the coupling raises without workers, class and text."""
+    pairs = PairsAhead(rows(32), None, Semidiscrete(), batch_size=8, num_workers=workers)
+    with pytest.raises(NotFittedError, match=r"^Semidiscrete is not fitted. Call fit\(z1, label\)"):
+        next(iter(pairs))
+
+
+@pytest.mark.parametrize("error", [KeyError("key"), EOFError("end"), Picky("one", "two")])
+def test_any_other_error_of_a_worker_is_no_death(error: Exception) -> None:
+    """Oracle: PyTorch's own report names the class; errors that cannot travel do not hang."""
+    pairs = PairsAhead(rows(32), None, Raises(error), batch_size=8, num_workers=1)
+    with pytest.raises(Exception, match=f"Caught {type(error).__name__} in DataLoader worker") as e:
+        next(iter(pairs))
+    assert not isinstance(e.value, WorkerError)
+
+
+@pytest.mark.parametrize("how", ["exit", "kill"])
+def test_every_death_is_named(how: str) -> None:
+    """Oracle: PyTorch reports deaths in two ways, by its queue and by its signal handler."""
+    pairs = PairsAhead(rows(32), None, Dies(how), batch_size=8, num_workers=1)
+    with pytest.raises(WorkerError, match="a worker that pairs noise with data died"):
+        next(iter(pairs))
+
+
+@pytest.mark.parametrize("error", [ConnectionRefusedError("port 5000"), TrackingError("no store")])
+def test_a_lost_connection_elsewhere_is_no_death(error: Exception) -> None:
+    """Oracle: the error of the loop itself, which lost a tracking store, comes out as it is."""
+    with pytest.raises(type(error)), ahead(num_workers=1).naming_dead_workers():
+        raise error
+
+
+def test_a_coupling_may_be_named() -> None:
+    """Oracle: the coupling itself."""
+    named = PairsAhead(rows(32), None, "ot", batch_size=8)  # type: ignore[arg-type]
+    part = PairsAhead(rows(32), None, REGISTRY.create("ot"), batch_size=8)
+    assert torch.equal(next(iter(named)).z0, next(iter(part)).z0)
+
+
 def test_a_larger_ot_batch_lowers_the_cost() -> None:
     """Oracle: transport among more rows is cheaper."""
     small, large = ahead(ot_batch=8), ahead(ot_batch=96)
@@ -125,18 +203,14 @@ def test_without_a_process_group_nothing_is_gathered() -> None:
     assert Gathered().is_independent
 
 
-def test_a_dead_worker_is_named() -> None:
-    """Oracle: the error says what died and what to change."""
-    pairs = PairsAhead(rows(32), None, Dies(), batch_size=8, num_workers=1)
-    with pytest.raises(WorkerError, match="a worker that pairs noise with data died"):
-        next(iter(pairs))
-
-
 @pytest.mark.parametrize(
     ("options", "text"),
     [
         ({"batch_size": 5}, "ot_batch is a multiple of batch_size; got 32 and 5"),
         ({"rank": 2, "world_size": 2}, "rank is in 0..1; got 2"),
+        ({"seed": -1}, "seed is a whole number, 0 or more; got -1"),
+        ({"seed": 0.5}, "seed is a whole number, 0 or more; got 0.5"),
+        ({"num_workers": -1}, "num_workers is a whole number, 0 or more; got -1"),
         ({"ot_batch": 200}, "100 rows are fewer than one OT batch of 200"),
     ],
 )
@@ -144,6 +218,17 @@ def test_sizes_that_do_not_fit_are_refused(options: dict[str, int], text: str) -
     """Oracle: the errors' texts."""
     with pytest.raises(InvalidInputError, match=text):
         ahead(**options)
+
+
+def test_labels_that_do_not_fit_are_refused_when_made() -> None:
+    """Oracle: the errors' texts."""
+    part = Independent()
+    with pytest.raises(InvalidInputError, match=r"label has shape \(7,\), expected \(32,\)"):
+        PairsAhead(rows(32), torch.arange(7), part, batch_size=8)
+    with pytest.raises(InvalidTypeError, match="label is an integer tensor"):
+        PairsAhead(rows(32), torch.zeros(32), part, batch_size=8)
+    with pytest.raises(UnknownNameError, match="'otto'"):
+        PairsAhead(rows(32), None, "otto", batch_size=8)  # type: ignore[arg-type]
 
 
 def test_weights_come_along() -> None:

@@ -34,6 +34,43 @@ class Cheapest(AbstractCoupling):
         return Pairing(z0[nearest], z1, label)
 
 
+class Dot(AbstractCoupling):
+    """A wrong coupling: small noise goes to small data, which are one label; all means are kept."""
+
+    def pair(
+        self,
+        z0: Tensor,
+        z1: Tensor,
+        label: Tensor | None = None,
+        *,
+        generator: torch.Generator | None = None,
+    ) -> Pairing:
+        order, place = (z.flatten(1).double().norm(dim=1).argsort() for z in (z0, z1))
+        return Pairing(z0[order][place.argsort()], z1, label)
+
+
+class Shrunk(AbstractCoupling):
+    """A wrong coupling: it makes noise smaller, and data wider about their mean."""
+
+    def __init__(self, end: str) -> None:
+        self.end = end
+
+    def pair(
+        self,
+        z0: Tensor,
+        z1: Tensor,
+        label: Tensor | None = None,
+        *,
+        generator: torch.Generator | None = None,
+    ) -> Pairing:
+        if self.end == "noise":
+            return Pairing(0.8 * z0, z1, label)
+        far = (z1 - z1.mean(0)).flatten(1).norm(dim=1).argsort(descending=True)
+        pairs = torch.stack([far[: len(far) // 2]] * 2, 1).flatten()  # the far half, twice
+        kept = torch.cat([pairs, far[:1].expand(len(far) - len(pairs))])
+        return Pairing(z0, z1[kept], None if label is None else label[kept])
+
+
 class Shuffled(AbstractCoupling):
     """A wrong coupling: it moves data rows and leaves the labels where they were."""
 
@@ -67,6 +104,9 @@ class Global(AbstractCoupling):
     ("part", "text"),
     [
         (Cheapest(), "the mean of the noise is"),
+        (Dot(), r"within label . the noise is .* off N\(0, I\).* labels choose their noise"),
+        (Shrunk("noise"), "the noise is .* with a mean square of 0.6.* keeps_marginals = False"),
+        (Shrunk("data"), "of the data moved by"),
         (Shuffled(), "a data row lost its label"),
         (Global(), "it drew from the global generator"),
     ],

@@ -15,7 +15,7 @@ from precond_gm.errors import (
     SingularCellWarning,
 )
 from precond_gm.objectives import compose
-from precond_gm.objectives.time_laws import FixedTimeLaw
+from precond_gm.objectives.time_laws import Adaptive, FixedTimeLaw
 from precond_gm.paths import BrownianBridge, LinearPath
 
 
@@ -95,6 +95,73 @@ def test_the_same_emphasis_twice_is_noticed() -> None:
             loss_space="velocity",
             weight=("inverse-remaining", {"eps": 0.0}),
         )
+
+
+ALIKE = {
+    "a velocity loss and its softened weight": {
+        "prediction": "x1",
+        "loss_space": "velocity",
+        "weight": "inverse-remaining",
+    },
+    "a velocity loss and snr": {"prediction": "x1", "loss_space": "velocity", "weight": "snr"},
+    "two humps": {"time_law": "logit-normal", "weight": lambda t: t * (1 - t)},
+    "two learners": {
+        "time_law": ("adaptive", {"keep_objective": False}),
+        "weight": "variance-equalising",
+    },
+    "a learner and a learned weight": {
+        "time_law": ("adaptive", {"keep_objective": False}),
+        "weight": "learned",
+    },
+}
+DIFFERENT = {
+    "ends and data": {"prediction": "x1", "weight": "inverse-remaining", "time_law": "u-shaped"},
+    "edm as published": {"prediction": "x1", "weight": "edm", "time_law": "edm"},
+    "jit as published": {
+        "prediction": "x1",
+        "loss_space": "velocity",
+        "time_law": "jit",
+        "clamp": 0.05,
+    },
+    "data, towards noise": {"prediction": "x1", "weight": "snr", "time_law": "shifted"},
+    "a hump and data": {"prediction": "x1", "weight": "min-snr", "time_law": "logit-normal"},
+    "a law for the variance alone": {"time_law": "adaptive", "weight": "variance-equalising"},
+    "hardly any weight": {"time_law": "logit-normal", "weight": lambda t: 1 + 0.05 * t * (1 - t)},
+    "a velocity loss cancelled": {
+        "prediction": "x1",
+        "loss_space": "velocity",
+        "weight": lambda t: (1.05 - t) ** 2,
+    },
+}
+
+
+def said_twice(settings: dict) -> list[str]:
+    with warnings.catch_warnings(record=True) as seen:
+        warnings.simplefilter("always")
+        compose(LinearPath(), **settings)
+    texts = [str(w.message) for w in seen]
+    return [text for text in texts if "acts twice" in text or "both follow the losses" in text]
+
+
+@pytest.mark.parametrize("name", ALIKE)
+def test_nearly_the_same_emphasis_twice_is_noticed(name: str) -> None:
+    """Oracle: each of the pair alone emphasises the times that the other does, or learns as it."""
+    assert len(said_twice(ALIKE[name])) == 1
+
+
+@pytest.mark.parametrize("name", DIFFERENT)
+def test_emphases_that_differ_are_not_said_to_be_twice(name: str) -> None:
+    """Oracle: published pairs that are meant, opposite ones, and one that hardly is one."""
+    assert said_twice(DIFFERENT[name]) == []
+
+
+def test_an_observed_law_counts_with_its_importance() -> None:
+    """Oracle: a law that keeps the objective has no emphasis; one that does not has its density."""
+    t = torch.linspace(0.001, 0.999, 512)
+    for keep, count in ((True, 0), (False, 1)):
+        law = Adaptive(bins=16, floor=0.01, keep_objective=keep)
+        law.observe(t, t, t)
+        assert len(said_twice({"time_law": law, "weight": lambda t: t})) == count
 
 
 def test_two_different_emphases_pass() -> None:

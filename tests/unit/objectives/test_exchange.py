@@ -9,7 +9,8 @@ import torch
 
 from precond_gm.errors import IncompatiblePartsError, ObjectiveWarning
 from precond_gm.objectives import Objective, as_time_law, as_weight, compose, with_time_law
-from precond_gm.objectives.time_laws import REGISTRY, Beta, Shifted, Uniform
+from precond_gm.objectives.adaptive import AbstractAdaptive
+from precond_gm.objectives.time_laws import REGISTRY, Adaptive, Beta, Shifted, Uniform
 from precond_gm.paths import LinearPath
 from precond_gm.values import Pairing
 
@@ -18,8 +19,20 @@ C = LinearPath().coefficients(T)
 
 
 def emphasis(objective: Objective) -> torch.Tensor:
-    """Weight times density: all that the objective sees."""
-    return objective.weight(T, C) * objective.time_law.log_density(T).exp()
+    """Weight times density times importance, written out: all that the objective sees."""
+    law = objective.time_law
+    importance = law.importance(T)
+    product = objective.weight(T, C) * law.log_density(T).exp()
+    return product if importance is None else product * importance
+
+
+def observed(law: object) -> object:
+    """Let an adaptive law learn from losses that are ten times larger in the last quarter."""
+    if isinstance(law, AbstractAdaptive):
+        t = torch.linspace(0.001, 0.999, 512)
+        loss = 1 + 9.0 * (t > 0.75)
+        law.observe(t, loss, loss)
+    return law
 
 
 def quietly(**settings: object) -> Objective:
@@ -30,11 +43,36 @@ def quietly(**settings: object) -> Objective:
 
 @pytest.mark.parametrize("name", [n for n in REGISTRY.names() if n != "grid"])
 def test_weight_times_density_is_kept(name: str) -> None:
-    """Oracle: the product itself, at 99 times. Tolerance: rounding."""
-    objective = quietly(time_law=name, weight="inverse-remaining", prediction="x1")
+    """Oracle: the product itself, at 99 times, of a law that has learned. Tolerance: rounding.
+
+    The statistics of the adaptive law are float32, as its density and importance are.
+    """
+    law = observed(REGISTRY.create(name))
+    objective = quietly(time_law=law, weight="inverse-remaining", prediction="x1")
     for other in (with_time_law(objective, Shifted()), as_weight(objective)):
         torch.testing.assert_close(emphasis(other), emphasis(objective))
     assert as_weight(objective).time_law == Uniform()
+
+
+@pytest.mark.parametrize("keep", [True, False])
+def test_an_adaptive_law_that_learned_is_exchanged_with_its_importance(keep: bool) -> None:
+    """Oracle: with importance the emphasis is 1 at all times, else the density itself.
+
+    Tolerance: 1e-6, float32 statistics; for the table 1e-3, its cells next to the steps apart.
+    """
+    law = observed(Adaptive(bins=4, floor=0.01, keep_objective=keep))
+    objective = quietly(time_law=law)
+    exact = torch.ones_like(T) if keep else law.density().double()[(T * 4).long()]
+    assert float(law.density().max() / law.density().min()) > 5  # it did learn
+    torch.testing.assert_close(emphasis(objective), exact, rtol=1e-6, atol=0)
+    for other in (
+        as_weight(objective),
+        with_time_law(objective, Beta()),
+        with_time_law(quietly(), law),
+        as_time_law(objective, LinearPath()),
+    ):
+        want = torch.ones_like(T) if other.time_law is law else exact
+        torch.testing.assert_close(emphasis(other), want, rtol=1e-3, atol=0)
 
 
 def test_the_whole_emphasis_in_the_law() -> None:

@@ -106,6 +106,28 @@ def test_every_row_has_the_whole_law(sampling: str) -> None:
     assert float(first.var()) == pytest.approx(1 / 12, abs=0.01)
 
 
+@pytest.mark.parametrize("name", REGISTRY.names())
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("t_max", [1.0, 0.999, 0.8])
+def test_times_in_half_precision_are_those_of_float32(
+    name: str, dtype: torch.dtype, t_max: float
+) -> None:
+    """Oracle: the float32 draw of the same seed, cast, and in (0, t_max]: never rounded up.
+
+    Tolerance: one step of the narrow type, half a step of the cast and half of the border.
+    """
+    law = REGISTRY.create(name)
+    wide, narrow = (
+        law.sample(512, t_max=t_max, dtype=kind, generator=torch.Generator().manual_seed(0))
+        for kind in (torch.float32, dtype)
+    )
+    assert narrow.dtype is dtype
+    eps = torch.finfo(dtype).eps
+    torch.testing.assert_close(narrow.float(), wide, rtol=0, atol=eps)
+    assert bool(((narrow.double() > 0) & (narrow.double() < 1)).all())
+    assert bool((narrow.double() <= t_max).all())
+
+
 @given(st.sampled_from(REGISTRY.names()), st.floats(0, 1, width=32), st.floats(0.125, 1, width=32))
 @settings(max_examples=50, deadline=None)
 def test_quantiles_stay_inside_in_float32(name: str, u: float, t_max: float) -> None:
@@ -179,3 +201,30 @@ def test_options_out_of_range_are_refused(make) -> None:
     """Oracle: the documented ranges."""
     with pytest.raises(InvalidInputError):
         make()
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: LogitNormal(mean=math.nan), "LogitNormal: mean is a finite number; got nan"),
+        (lambda: LogitNormal(std=math.inf), "LogitNormal: std is a finite number above 0; got inf"),
+        (lambda: Beta(a=math.inf), "Beta: a is a finite number above 0; got inf. 1 and 1"),
+        (lambda: Beta(b="2"), "Beta: b is a finite number above 0; got '2'"),
+        (lambda: Shifted(math.inf), "Shifted: shift is a finite number above 0; got inf"),
+        (lambda: UShaped(2000.0), "steepness is a finite number above 0 and at most 100; got 2000"),
+        (lambda: EDM(data_std=math.inf), "EDM: data_std is a finite number above 0; got inf"),
+        (lambda: Grid(2.5), "steps is a whole number, 1 or more; got 2.5"),
+        (lambda: Adaptive(bins=2.5), "bins is a whole number"),
+    ],
+)
+def test_options_are_refused_when_the_law_is_made(make, message: str) -> None:
+    """Oracle: the message names law, option, range and value."""
+    with pytest.raises(InvalidInputError, match=message):
+        make()
+
+
+def test_the_steepest_u_shape_is_finite_in_float32() -> None:
+    """Oracle: quantile and cdf undo each other at steepness 100. Tolerance: float32 next to 0."""
+    law, u = UShaped(100.0), torch.linspace(0.01, 0.99, 99)
+    torch.testing.assert_close(law.cdf(law.quantile(u)), u, rtol=0, atol=1e-3)
+    assert bool(torch.isfinite(law.log_density(T)).all())

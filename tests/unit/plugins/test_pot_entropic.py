@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 
 import numpy as np
 import ot
@@ -13,7 +14,7 @@ from torch import Tensor
 
 from precond_gm.errors import InvalidInputError
 from precond_gm_pot import Exact, Sinkhorn, Unbalanced, entropic, kernel
-from precond_gm_pot.cost import squared_distances, unit_rows
+from precond_gm_pot.cost import costs_of, unit_rows
 from precond_gm_pot.groups import groups_of
 
 
@@ -151,6 +152,16 @@ def test_a_marginal_error_above_tolerance_is_said() -> None:
         Sinkhorn(1e-3, tolerance=1e-9, max_sweeps=1).plan(rows(40, 2, 0), rows(40, 2, 1))
 
 
+def test_an_unbalanced_plan_that_is_not_done_is_said() -> None:
+    """Oracle: the violation against the tolerance; more sweeps, or a higher epsilon, end it."""
+    z0, z1 = rows(60, 2, 0).float(), rows(60, 2, 1).float()
+    with pytest.warns(RuntimeWarning, match=r"^Unbalanced: .* above the tolerance 0.001. Raise"):
+        Unbalanced(1e-5, 100.0, max_sweeps=50).plan(z0, z1)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        Unbalanced().plan(z0, z1)
+
+
 @pytest.mark.parametrize("scale", [1e-15, 1e25])
 def test_float32_extremes(scale: float) -> None:
     """Oracle: the plan at scale 1; squares of these entries leave the range of float32."""
@@ -169,9 +180,10 @@ def test_identical_rows() -> None:
 def test_costs_are_squared_distances() -> None:
     """Oracle: differences, squared and summed; the common scale is taken out."""
     z0, z1 = rows(5, 3, 0), rows(5, 3, 1)
-    rows0, rows1, scale = unit_rows(z0, z1)
-    got = squared_distances(rows1, rows0) * scale**2
-    np.testing.assert_allclose(got.numpy(), costs(z0, z1), rtol=1e-10)
+    ends = unit_rows(z0, z1 + 3)
+    parts = costs_of(ends.rows1, ends.rows0, ends.gap, ends.scale)
+    got = (parts.but_constant + parts.constant) * ends.scale**2
+    np.testing.assert_allclose(got.numpy(), costs(z0, z1 + 3), rtol=1e-10)
 
 
 @pytest.mark.parametrize(
