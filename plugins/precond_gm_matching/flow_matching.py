@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from precond_gm.flow import wrap
 from precond_gm.models import MLP
 from precond_gm.preconditioners.flows import AbstractFlow
+from precond_gm.preconditioners.options import check_counts
 from precond_gm.solvers import RK4, integrate
 from precond_gm.values import Batch, Dynamics, InverseKind, Transformed
 
@@ -145,4 +146,6 @@ class FlowMatching(AbstractFlow):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        check_counts(self, "width", "depth", "steps")
+        check_counts(self, "corrections", least=0)
         self.steps = 2 * math.ceil(self.steps / 2)  # Simpson's rule takes pairs of steps

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from precond_gm.preconditioners.flows import AbstractFlow
+from precond_gm.preconditioners.options import check_counts, check_widths
 from precond_gm.values import Transformed
 
 __all__ = ["MAX_LOG_SCALE", "AbstractNormflows", "Layers"]
@@ -48,6 +49,12 @@ class AbstractNormflows(AbstractFlow):
     """
 
     flat = True
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_counts(self, "transforms", "blocks", "bins", "scales")
+        layered = isinstance(getattr(type(self), "hidden", 1), tuple)
+        (check_widths if layered else check_counts)(self, "hidden")
 
     def encode(self, rows: Tensor, context: Tensor | None) -> Transformed:
         """Map scaled rows to the latent space: normflows' ``inverse``."""

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from precond_gm.numerics.blocks import BlockMoments
 from precond_gm.preconditioners.gathering import Gathered
+from precond_gm.preconditioners.options import check_counts
 from precond_gm.preconditioners.whitening import AbstractWhitening, Estimate, Form
 
 __all__ = ["PCA", "FactorAnalysis"]
@@ -60,6 +61,7 @@ class PCA(_Estimated):
     ) -> None:
         super().__init__(form, shared, "auto", floor)
         self.components = components
+        check_counts(self, "components")
 
     def estimate(self, rows: Tensor) -> Tensor:
         """Return the covariance of probabilistic PCA."""
@@ -96,6 +98,7 @@ class FactorAnalysis(_Estimated):
     ) -> None:
         super().__init__(form, shared, "auto", floor)
         self.factors = factors
+        check_counts(self, "factors")
 
     def estimate(self, rows: Tensor) -> Tensor:
         """Return the covariance of the factor model."""

@@ -19,6 +19,7 @@ from precond_gm.preconditioners import (
 )
 from precond_gm.preconditioners.gathering import sample, split
 from precond_gm.preconditioners.judging import judge
+from precond_gm.preconditioners.options import check_counts
 from precond_gm.preconditioners.precision import full_precision
 from precond_gm.values import Batch, InverseKind, Transformed
 
@@ -205,6 +206,7 @@ class Quantile(AbstractComposite):
         super().__init__(Chain([Standardize(shared), _Quantiles(quantiles, shared)]))
         self.quantiles = quantiles
         self.shared = shared
+        check_counts(self, "quantiles", least=2)
 
 
 def _shares(count: int, like: Tensor) -> Tensor:

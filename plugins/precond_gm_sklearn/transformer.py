@@ -77,4 +77,8 @@ class PreconditionerTransformer(TransformerMixin, BaseEstimator):  # type: ignor
 
 
 def _labels(values: ArrayLike | None) -> torch.Tensor | None:
-    return None if values is None else torch.as_tensor(np.asarray(values))
+    """Return targets as labels: arrays of small integers, as image files give them, are cast."""
+    if values is None:
+        return None
+    label = np.asarray(values)
+    return torch.as_tensor(label.astype(np.int64) if label.dtype.kind in "iu" else label)

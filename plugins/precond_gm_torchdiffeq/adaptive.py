@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar, final
 
@@ -15,7 +16,8 @@ from precond_gm.values import Dynamics, TargetKind
 
 __all__ = ["Adaptive"]
 
-_METHODS = ("dopri5", "dopri8", "bosh3", "adaptive_heun")
+_ORDERS = {"dopri5": 5, "dopri8": 8, "bosh3": 3, "adaptive_heun": 2}
+_TINY = 1e-5  # below it a size, in units of the tolerance, says nothing
 
 
 @final
@@ -44,9 +46,9 @@ class Adaptive(AbstractSolver):
     atol: float = 1e-5
 
     def __post_init__(self) -> None:
-        if self.method not in _METHODS:
+        if self.method not in _ORDERS:
             raise InvalidInputError(
-                f"method is {self.method!r}; the adaptive methods are {', '.join(_METHODS)}."
+                f"method is {self.method!r}; the adaptive methods are {', '.join(_ORDERS)}."
             )
         if not (self.rtol > 0 and self.atol > 0):
             raise InvalidInputError(
@@ -66,15 +68,26 @@ class Adaptive(AbstractSolver):
     ) -> Tensor:
         """Advance to ``t_next`` within the tolerance."""
 
-        def slope(now: Tensor, state: Tensor) -> Tensor:
-            return dynamics(now.to(state.dtype).expand(state.shape[0]), state, label)
-
         ends = torch.tensor([t, t_next], dtype=torch.float64, device=z.device)
+
+        def slope(now: Tensor, state: Tensor) -> Tensor:
+            # A time is t + c h, so rounding alone may carry it beyond t_next.
+            when = now.clamp(t, t_next).to(state.dtype).expand(state.shape[0])
+            return dynamics(when, state, label)
+
+        known = [slope(ends[0], z)]
+
+        def remembered(now: Tensor, state: Tensor) -> Tensor:
+            return known.pop() if known and state is z else slope(now, state)
+
+        first = _first_step(
+            slope, ends, z, known[0], self.atol + self.rtol * z.abs(), _ORDERS[self.method]
+        )
         # Without step_t the last inner step may reach beyond t_next, where nothing is defined.
-        options = {"step_t": ends[1:]}
+        options = {"step_t": ends[1:], "first_step": first}
         try:
             path = odeint(
-                slope,
+                remembered,
                 z,
                 ends,
                 rtol=self.rtol,
@@ -88,3 +101,34 @@ class Adaptive(AbstractSolver):
                 f"is singular or not finite there; stop at t_max < 1, or loosen the tolerance."
             ) from error
         return path[-1]
+
+
+def _first_step(
+    slope: Callable[[Tensor, Tensor], Tensor],
+    ends: Tensor,
+    z: Tensor,
+    start: Tensor,
+    tolerance: Tensor,
+    order: int,
+) -> Tensor:
+    """Choose the first inner step, which never looks beyond the end.
+
+    The rule is torchdiffeq's own, except that its trial step is not bounded: where the slope is
+    small at first, it evaluates far outside the interval.
+
+    References:
+        Hairer, Norsett and Wanner, Solving Ordinary Differential Equations I, section II.4.
+    """
+
+    def size(values: Tensor) -> Tensor:
+        return (values / tolerance).square().mean().sqrt().to(ends)
+
+    length = ends[1] - ends[0]
+    here, speed = size(z), size(start)
+    trial = torch.where((here < _TINY) | (speed < _TINY), 1e-6, 0.01 * here / speed).minimum(length)
+    bend = size(slope(ends[0] + trial, z + trial.to(z) * start) - start) / trial
+    steepest = torch.maximum(speed, bend)
+    step = torch.where(
+        steepest <= 1e-15, (1e-3 * trial).clamp(min=1e-6), (0.01 / steepest) ** (1 / order)
+    )
+    return torch.minimum(100 * trial, step).minimum(length)

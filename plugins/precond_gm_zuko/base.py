@@ -14,11 +14,12 @@ from torch import Tensor, nn
 
 from precond_gm.errors import InvalidInputError
 from precond_gm.preconditioners.flows import AbstractFlow
+from precond_gm.preconditioners.options import check_counts, check_widths
 from precond_gm.values import Transformed
 
 __all__ = ["AbstractZuko", "masked_flow", "start_at_identity"]
 
-MAX_AUTOREGRESSIVE = 64  # features above which d passes of the networks are refused
+MAX_FEATURES = 64  # above, what costs a pass of the networks per feature is refused
 
 
 @dataclass(eq=False, repr=False)
@@ -33,6 +34,12 @@ class AbstractZuko(AbstractFlow):
     transforms: int = 3
     hidden: tuple[int, ...] = (64, 64)
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_counts(self, "transforms", "bins", "degree", "polynomials", "components")
+        check_counts(self, "signal", "frequencies")
+        check_widths(self, "hidden", "monotone", "integrand")
+
     @abc.abstractmethod
     def make_flow(self, features: int, context: int) -> nn.Module:
         """Build the flow for rows of ``features`` and labels of width ``context``."""
@@ -41,18 +48,27 @@ class AbstractZuko(AbstractFlow):
         """Build the flow for flattened rows.
 
         Raises:
-            InvalidInputError: The inverse would need a pass of the networks per feature, and there
+            InvalidInputError: The map would need a pass of the networks per feature, and there
                 are many.
         """
         features = math.prod(event_shape)
-        slow = getattr(self, "autoregressive", False) and not getattr(self, "allow_slow", False)
-        if slow and features > MAX_AUTOREGRESSIVE:
+        cost = self.cost_of(features)
+        if cost is not None and features > MAX_FEATURES and not getattr(self, "allow_slow", False):
             raise InvalidInputError(
-                f"the inverse of an autoregressive flow runs its networks once per feature: "
-                f"{features} x {self.transforms} times here, per batch of samples. Use "
-                f"autoregressive=False (coupling, 2 times per layer), or allow_slow=True."
+                f"{cost}. More than {MAX_FEATURES} features are refused; allow_slow=True takes the "
+                f"cost."
             )
         return self.make_flow(features, labels)
+
+    def cost_of(self, features: int) -> str | None:
+        """Return what grows with the features and is refused where they are many, or None."""
+        if not getattr(self, "autoregressive", False):
+            return None
+        return (
+            f"the inverse of an autoregressive flow runs its networks once per feature: "
+            f"{features} x {self.transforms} times here, per batch of samples. Use "
+            f"autoregressive=False (coupling, 2 times per layer)"
+        )
 
     def encode(self, rows: Tensor, context: Tensor | None) -> Transformed:
         """Map scaled rows to the latent space."""

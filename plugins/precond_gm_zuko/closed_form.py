@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from functools import partial
 from typing import ClassVar, final
 
 import zuko
@@ -12,6 +14,9 @@ from precond_gm.values import InverseKind
 from precond_gm_zuko.base import AbstractZuko, start_at_identity
 
 __all__ = ["MAF", "NICE", "NSF", "RealNVP"]
+
+MAX_LOG_SCALE = 3.0  # of one layer; zuko's own, 6.9, loses rows far out in float32
+affine = partial(zuko.transforms.MonotonicAffineTransform, slope=math.exp(-MAX_LOG_SCALE))
 
 
 @final
@@ -48,7 +53,7 @@ class NICE(AbstractZuko):
 class RealNVP(AbstractZuko):
     """Affine coupling layers: cheap in both directions, and the default flow.
 
-    Cost: one pass of each layer's network, both ways. Scales are held within [1e-3, 1e3].
+    Cost: one pass of each layer's network, both ways. A layer's scales are held within [1/20, 20].
 
     Conditioning: that of whitening; the fit makes the law more normal.
 
@@ -72,7 +77,11 @@ class RealNVP(AbstractZuko):
     def make_flow(self, features: int, context: int) -> nn.Module:
         """Build the flow."""
         flow = zuko.flows.RealNVP(
-            features, context, transforms=self.transforms, hidden_features=self.hidden
+            features,
+            context,
+            transforms=self.transforms,
+            hidden_features=self.hidden,
+            univariate=affine,
         )
         return start_at_identity(flow)
 
@@ -80,23 +89,28 @@ class RealNVP(AbstractZuko):
 @final
 @dataclass(eq=False, repr=False)
 class MAF(AbstractZuko):
-    """Affine layers in which every feature depends on all before it.
+    """Masked affine layers: halves depend on halves, or every feature on all before it.
 
-    Cost: one pass of each layer's network forward, and d passes back; above 64 features that is
-    refused unless ``allow_slow`` is set.
+    The first is coupling, and the default: like ``zuko.realnvp``, with masked networks that change
+    both halves in each layer. The second, ``autoregressive``, is the form of the paper. Scales of a
+    layer are held within [1/20, 20].
+
+    Cost: one pass of each layer's network forward, and two back; d passes back where it is
+    autoregressive, which is refused above 64 features unless ``allow_slow`` is set.
 
     Conditioning: that of whitening; the fit makes the law more normal.
 
     Args:
-        autoregressive: Off: halves depend on halves (coupling), with an inverse of two passes.
-        allow_slow: Take the cost of the inverse above 64 features.
+        autoregressive: Let every feature depend on all before it: more flexible, and an inverse
+            that costs d passes.
+        allow_slow: Take that cost above 64 features.
 
     References:
         Papamakarios, Pavlakou and Murray, arXiv:1705.07057.
     """
 
     inverse_kind = InverseKind.CLOSED_FORM
-    autoregressive: bool = True
+    autoregressive: bool = False
     allow_slow: bool = False
 
     def make_flow(self, features: int, context: int) -> nn.Module:
@@ -106,6 +120,7 @@ class MAF(AbstractZuko):
             context,
             transforms=self.transforms,
             hidden_features=self.hidden,
+            univariate=affine,
             passes=None if self.autoregressive else 2,
         )
         return start_at_identity(flow)

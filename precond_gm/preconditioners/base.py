@@ -9,6 +9,7 @@ from __future__ import annotations
 import abc
 import inspect
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 
@@ -17,6 +18,7 @@ from torch import Tensor, nn
 
 from precond_gm.errors import InvalidInputError, NotFittedError
 from precond_gm.numerics.rows import RowsLike, check_label
+from precond_gm.preconditioners.precision import widened
 from precond_gm.values import AbstractReport, InverseKind, Transformed
 
 if TYPE_CHECKING:
@@ -80,6 +82,9 @@ class AbstractPreconditioner(nn.Module, abc.ABC):
     parameters, so the map moves, saves and loads like any module. Options are constructor
     arguments, kept as attributes of the same name.
 
+    Maps are fitted and applied in float32 or float64, whichever the rows of the fit have: rows of
+    fewer bits (bfloat16, float16) are taken as float32, and come back so.
+
     Attributes:
         inverse_kind: Whether the inverse is a formula or an iteration.
         tolerance: Largest expected ``|T^-1(T(x)) - x|`` relative to ``|x|`` in float32, for a
@@ -102,6 +107,15 @@ class AbstractPreconditioner(nn.Module, abc.ABC):
     def train(self, mode: bool = True) -> Self:
         """Stay in eval mode: a map does not change while a network is trained on it."""
         return super().train(False)
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
+        """Keep tensors in float32 at least when a model around the map is cast to fewer bits."""
+
+        def wide(tensor: Tensor) -> Tensor:
+            done = fn(tensor)
+            return done if widened(done) is done else widened(tensor).to(done.device)
+
+        return super()._apply(wide, recurse)  # type: ignore[no-untyped-call]
 
     @abc.abstractmethod
     def fit(
@@ -146,7 +160,9 @@ class AbstractPreconditioner(nn.Module, abc.ABC):
 
         Raises:
             NotFittedError: Before ``fit``.
-            InvalidInputError: Another event shape, or labels missing where the map needs them.
+            InvalidInputError: Another event shape, labels of another shape or out of range, or
+                missing where the map needs them.
+            InvalidTypeError: Labels that are not int64 or int32.
         """
         if not self.is_fitted:
             raise NotFittedError(
@@ -158,12 +174,11 @@ class AbstractPreconditioner(nn.Module, abc.ABC):
                 f"{type(self).__name__} was fitted on rows of shape {self.event_shape}; got "
                 f"{tuple(rows.shape[1:])}."
             )
-        if self.num_labels is None:
-            return
-        if label is None:
+        if self.num_labels is not None and label is None:
             raise InvalidInputError(
                 f"{type(self).__name__} was fitted with {self.num_labels} labels; give the label "
                 f"of each row."
             )
-        if label.device.type == "cpu":  # elsewhere looking at values would wait for the device
-            check_label(label, rows.shape[0], num_labels=self.num_labels)
+        if label is not None:  # on a device, looking at values would wait for it
+            looks = self.num_labels is not None and label.device.type == "cpu"
+            check_label(label, rows.shape[0], num_labels=self.num_labels, values=looks)

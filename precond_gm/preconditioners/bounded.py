@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import abc
+import math
 import time
+from collections.abc import Iterator
 from typing import final
 
 import torch
@@ -11,12 +13,12 @@ from torch import Tensor
 
 from precond_gm.errors import InvalidInputError
 from precond_gm.numerics.extent import Extent
-from precond_gm.numerics.rows import RowsLike, flatten
+from precond_gm.numerics.rows import RowsLike, batches, flatten
 from precond_gm.preconditioners.base import AbstractPreconditioner, FitReport
-from precond_gm.preconditioners.gathering import gather, merged
+from precond_gm.preconditioners.gathering import gather, merged, rows_at_once
 from precond_gm.preconditioners.judging import judge
 from precond_gm.preconditioners.precision import full_precision
-from precond_gm.values import InverseKind, Transformed
+from precond_gm.values import Batch, InverseKind, Transformed
 
 __all__ = ["AffineRange", "Logit"]
 
@@ -44,9 +46,16 @@ class _Bounded(AbstractPreconditioner):
         max_steps: int | None = None,
         generator: torch.Generator | None = None,
     ) -> FitReport:
-        """Find the interval, or check that the rows are in the one given."""
+        """Find the interval, or check that the rows are in the one given.
+
+        Raises:
+            InvalidInputError: Rows outside the interval given (how many, and where the first is).
+        """
         started = time.perf_counter()
-        data = gather(x, label, Extent.of, num_labels=num_labels, generator=generator)
+        strays = _Strays(self.low, self.high)
+        rows = strays.watch(batches(x, label, size=rows_at_once(x)))
+        data = gather(rows, None, Extent.of, num_labels=num_labels, generator=generator)
+        strays.refuse(data.num_rows)
         extent = merged(data.total)
         assert extent is not None
         low, high = self._interval(float(extent.low), float(extent.high))
@@ -64,11 +73,49 @@ class _Bounded(AbstractPreconditioner):
         """Return the interval to use for data with these extremes."""
 
 
+class _Strays:
+    """Rows outside the bounds given, counted as they pass."""
+
+    def __init__(self, low: float | None, high: float | None) -> None:
+        self.low = -math.inf if low is None else low
+        self.high = math.inf if high is None else high
+        self.count = 0
+        self.first = ""
+
+    def watch(self, rows: Iterator[Batch]) -> Iterator[Batch]:
+        """Hand batches on; each is looked at once its taker has checked it."""
+        seen = 0
+        for batch in rows:
+            yield batch
+            self._look(batch.x, seen)
+            seen += batch.x.shape[0]
+
+    def refuse(self, rows: int) -> None:
+        """Raise if any row was outside."""
+        if self.count:
+            raise InvalidInputError(
+                f"{self.count} of {rows} rows hold values outside the interval given; the first: "
+                f"{self.first}. Clip them, give a wider low and high, or leave these out."
+            )
+
+    def _look(self, x: Tensor, before: int) -> None:
+        outside = (x < self.low) | (x > self.high)
+        if not self.count and bool(outside.any()):
+            row, *feature = torch.nonzero(outside)[0].tolist()
+            value = float(x[(row, *feature)])
+            bound = f"low={self.low:g}" if value < self.low else f"high={self.high:g}"
+            self.first = (
+                f"{value:g} at row {before + row}, feature {tuple(feature)}, outside {bound}"
+            )
+        self.count += int(flatten(outside).any(1).sum())
+
+
 @final
 class AffineRange(_Bounded):
     """Map an interval to [-1, 1] by one shift and one scale for all features.
 
-    It changes units and nothing else: conditioning stays as it is. Cost: O(d) both ways.
+    It changes units and nothing else: conditioning stays as it is. The fit refuses rows outside
+    the interval, as given in other units; later rows may leave it. Cost: O(d) both ways.
 
     Conditioning: unchanged.
 
@@ -194,15 +241,6 @@ class Logit(_Bounded):
 
     def _interval(self, low: float, high: float) -> tuple[float, float]:
         margin = (high - low) / 20 if high > low else 0.5
-        for name, given, found, wrong in (
-            ("low", self.low, low, self.low is not None and low < self.low),
-            ("high", self.high, high, self.high is not None and high > self.high),
-        ):
-            if wrong:
-                raise InvalidInputError(
-                    f"the data reach {found:g}, outside {name}={given:g}. Clip them, or leave "
-                    f"{name} out."
-                )
         return (
             low - margin if self.low is None else self.low,
             high + margin if self.high is None else self.high,

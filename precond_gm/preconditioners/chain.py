@@ -89,7 +89,7 @@ class Chain(AbstractPreconditioner):
                 rows, label, num_labels=num_labels, max_steps=max_steps, generator=generator
             )
             steps += report.steps
-            own = (note for note in report.notes if "conditioning judged" not in note)
+            own = (note for note in report.notes if "conditioning" not in note)
             notes += [f"{report.name}: {note}" for note in own]  # the chain is judged as a whole
         self._settle(data.event_shape)
         report = judge(

@@ -29,6 +29,7 @@ from precond_gm.preconditioners.likelihood import (
     fit_losses,
     negative_log_likelihood,
 )
+from precond_gm.preconditioners.options import check_counts
 from precond_gm.preconditioners.precision import full_precision
 from precond_gm.values import Batch, InverseKind, Transformed
 
@@ -74,6 +75,12 @@ class AbstractFlow(AbstractPreconditioner):
 
     def __post_init__(self) -> None:
         super().__init__()
+        check_counts(self, "batch_size", "patience")
+        check_counts(self, "max_steps", least=0)
+        if not self.learning_rate > 0:
+            raise InvalidInputError(
+                f"{type(self).__name__}: learning_rate is positive; got {self.learning_rate!r}."
+            )
 
     @abc.abstractmethod
     def make(self, event_shape: tuple[int, ...], labels: int) -> nn.Module:
@@ -113,6 +120,17 @@ class AbstractFlow(AbstractPreconditioner):
         Raises:
             InvalidInputError: Rows or labels that are not usable.
         """
+        with torch.inference_mode(False), torch.enable_grad():  # wherever the caller stands
+            return self._fit(x, label, num_labels, max_steps, generator)
+
+    def _fit(
+        self,
+        x: RowsLike,
+        label: Tensor | None,
+        num_labels: int | None,
+        max_steps: int | None,
+        generator: torch.Generator | None,
+    ) -> FitReport:
         started = time.perf_counter()
         generator = generator if generator is not None else torch.Generator().manual_seed(0)
         rows, num_labels = sample(x, label, num_labels=num_labels, generator=generator)

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from precond_gm.errors import InvalidInputError
 from precond_gm.numerics.rows import RowsLike, batches, check_label, check_rows
+from precond_gm.preconditioners.precision import widened
 from precond_gm.values import Batch
 
 __all__ = [
@@ -22,6 +23,8 @@ __all__ = [
     "Statistic",
     "gather",
     "held_out_mask",
+    "merged",
+    "rows_at_once",
     "sample",
     "split",
     "thinned",
@@ -127,8 +130,9 @@ def sample(
     largest = -1
     event_shape: tuple[int, ...] | None = None
     labelled: bool | None = None
-    for batch in batches(x, label):
-        event_shape, labelled = _check(batch, event_shape, labelled, num_labels)
+    for given in batches(x, label):
+        event_shape, labelled = _check(given, event_shape, labelled, num_labels)
+        batch = Batch(widened(given.x), given.label)
         largest = max(largest, -1 if batch.label is None else int(batch.label.max()))
         kept.add(batch, spare=batch)
     rows = kept.rows() if event_shape is not None else None
@@ -164,8 +168,9 @@ def gather(
     event_shape: tuple[int, ...] | None = None
     labelled: bool | None = None
     count = 0
-    for batch in batches(x, label, size=_chunk(x)):
-        event_shape, labelled = _check(batch, event_shape, labelled, num_labels)
+    for given in batches(x, label, size=rows_at_once(x)):
+        event_shape, labelled = _check(given, event_shape, labelled, num_labels)
+        batch = Batch(widened(given.x), given.label)
         count += batch.x.shape[0]
         mask = held_out_mask(batch.x.shape[0], generator).to(batch.x.device)
         for side, where in zip(sides, (~mask, mask), strict=True):
@@ -231,7 +236,7 @@ def _check(
     return tuple(batch.x.shape[1:]), batch.label is not None
 
 
-def _chunk(x: RowsLike) -> int:
+def rows_at_once(x: RowsLike) -> int:
     """Rows measured at once: at most 128 MiB in float64."""
     return (
         max(16, min(8192, 2**24 * x.shape[0] // max(1, x.numel()))) if isinstance(x, Tensor) else 0

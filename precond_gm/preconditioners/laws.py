@@ -19,7 +19,7 @@ from torch import Tensor
 from precond_gm.errors import InvalidInputError
 from precond_gm.numerics.blocks import BlockMoments
 
-__all__ = ["complete", "factors", "ledoit_wolf", "log_likelihood", "pooled"]
+__all__ = ["check_spread", "complete", "factors", "ledoit_wolf", "log_likelihood", "pooled"]
 
 Laws = list[BlockMoments | None]
 
@@ -36,18 +36,42 @@ def complete(laws: Laws) -> tuple[list[BlockMoments], tuple[str, ...]]:
     """Give labels with fewer than two rows the pooled law, and say which these are.
 
     Raises:
-        InvalidInputError: Every feature is constant.
+        InvalidInputError: Every feature is constant, or each label has one row.
     """
     common = pooled(laws)
-    if not bool((common.scatter.diagonal(dim1=-2, dim2=-1) > 0).any()):
-        raise InvalidInputError(
-            "every feature is constant within every label, so there is nothing to scale. "
-            "Check the rows, or dequantise them first."
-        )
+    check_spread(
+        common.scatter.diagonal(dim1=-2, dim2=-1), [law.count for law in laws if law is not None]
+    )
     poor = [index for index, law in enumerate(laws) if law is None or law.count < 2]
     note = f"labels {poor} have fewer than 2 rows: they use the law pooled over all labels"
     whole = [common if law is None or law.count < 2 else law for law in laws]
     return whole, (note,) if poor else ()
+
+
+def check_spread(variances: Tensor, counts: list[int]) -> None:
+    """Check that rows vary within labels.
+
+    Args:
+        variances: Of the features, pooled within labels.
+        counts: Rows of each label that has any.
+
+    Raises:
+        InvalidInputError: Every feature is constant within labels; or no label has two rows, so
+            that nothing is known about how they vary.
+    """
+    if bool((variances > 0).any()):
+        return
+    if max(counts) < 2:
+        raise InvalidInputError(
+            f"no label has more than one row to fit on ({len(counts)} labels, {sum(counts)} rows; "
+            f"a tenth is held out), so nothing is known about how rows vary within a label. Use "
+            f"shared=True (one map for all labels) or fit without labels; 'hierarchical' pools "
+            f"rare labels once some have two rows or more."
+        )
+    raise InvalidInputError(
+        "every feature is constant within every label, so there is nothing to scale. "
+        "Check the rows, or dequantise them first."
+    )
 
 
 def ledoit_wolf(law: BlockMoments, fourth: Tensor) -> Tensor:

@@ -13,6 +13,7 @@ from precond_gm.preconditioners.chain import Chain
 from precond_gm.preconditioners.composite import AbstractComposite
 from precond_gm.preconditioners.gathering import Gathered, merged
 from precond_gm.preconditioners.leading import Leading
+from precond_gm.preconditioners.options import check_counts
 from precond_gm.preconditioners.standardize import Standardize
 
 __all__ = ["LowRank"]
@@ -57,6 +58,7 @@ class LowRank(AbstractComposite):
         self.rank = rank
         self.shared = shared
         self.floor = floor
+        check_counts(self, "rank")
 
 
 class _Directions(AbstractAffine[Sketch]):

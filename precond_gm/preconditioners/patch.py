@@ -8,6 +8,7 @@ from typing import final
 from torch import Tensor
 
 from precond_gm.errors import InvalidInputError
+from precond_gm.preconditioners.options import check_counts
 from precond_gm.preconditioners.whitening import AbstractWhitening, Form, Shrinkage
 
 __all__ = ["Channel", "Patch"]
@@ -84,6 +85,7 @@ class Patch(_Patches):
     ) -> None:
         super().__init__(form, shared, shrinkage, floor)
         self.size = size
+        check_counts(self, "size")
 
 
 @final

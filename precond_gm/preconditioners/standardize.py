@@ -7,10 +7,11 @@ from typing import Any, final
 import torch
 from torch import Tensor
 
-from precond_gm.errors import InvalidInputError
 from precond_gm.numerics.variances import Variances
 from precond_gm.preconditioners.affine import AbstractAffine
+from precond_gm.preconditioners.laws import check_spread
 from precond_gm.preconditioners.operators import Diagonal
+from precond_gm.preconditioners.options import check_share
 
 __all__ = ["Standardize", "deviations"]
 
@@ -40,6 +41,7 @@ class Standardize(AbstractAffine[Variances]):
     def __init__(self, shared: bool = False, floor: float = 1e-10) -> None:
         super().__init__(shared)
         self.floor = floor
+        check_share(self, "floor")
 
     def make_operator(self, labels: int, blocks: int, size: int) -> Diagonal:
         """Allocate the operator."""
@@ -64,11 +66,7 @@ def deviations(
     count = sum(law.count for law in there)
     common = torch.stack([law.scatter for law in there]).sum(0) / count
     centre = torch.stack([law.mean * (law.count / count) for law in there]).sum(0)
-    if not bool((common > 0).any()):
-        raise InvalidInputError(
-            "every feature is constant within every label, so there is nothing to scale. "
-            "Check the rows, or dequantise them first."
-        )
+    check_spread(common, [law.count for law in there])
     notes: list[str] = []
     poor = [index for index, law in enumerate(laws) if law is None or law.count < 2]
     if poor:

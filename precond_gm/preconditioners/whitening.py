@@ -21,6 +21,7 @@ from precond_gm.preconditioners.laws import (
     pooled,
 )
 from precond_gm.preconditioners.operators import AbstractOperator, Rotated
+from precond_gm.preconditioners.options import check_share
 
 __all__ = ["AbstractWhitening", "Estimate", "Form", "Shrinkage"]
 
@@ -57,6 +58,7 @@ class AbstractWhitening(AbstractAffine[BlockMoments]):
         self.form = form
         self.shrinkage = shrinkage
         self.floor = floor
+        check_share(self, "floor")
 
     def make_operator(self, labels: int, blocks: int, size: int) -> AbstractOperator:
         """Allocate the operator."""
@@ -84,6 +86,12 @@ class AbstractWhitening(AbstractAffine[BlockMoments]):
             law.count * law.repeats <= law.mean.shape[1] for law in laws
         ):
             candidates.pop("none", None)
+        if not candidates:
+            raise InvalidInputError(
+                f"shrinkage={self.shrinkage!r} leans on the covariance of all labels, and there "
+                f"is one law here: no labels were given, or one, or shared=True. Give labels, or "
+                f"use shrinkage='ledoit-wolf' or 'auto'."
+            )
         if len(candidates) == 1:
             return next(iter(candidates.items()))
 

@@ -121,3 +121,13 @@ def test_check_estimator(name: str) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         check_estimator(PreconditionerTransformer(name))
+
+
+def test_transformer_takes_targets_of_small_integers() -> None:
+    """Image files give uint8. Oracle: the images of int64 targets, bit for bit."""
+    x, label = correlated().numpy(), np.arange(2000) % 2
+    images = []
+    for own in (label, label.astype(np.uint8)):
+        transformer = PreconditionerTransformer("whiten", conditional=True).fit(x, own)
+        images.append(transformer.transform(x, own))
+    np.testing.assert_array_equal(*images)

@@ -61,3 +61,28 @@ def test_interval_is_found_with_a_margin() -> None:
     low, high = float(x.min()), float(x.max())
     expected = torch.tensor([low - (high - low) / 20, high + (high - low) / 20]).double()
     torch.testing.assert_close(part.bounds, expected)
+
+
+@pytest.mark.parametrize("cls", [AffineRange, Logit])
+def test_rows_outside_the_interval_given_are_refused_at_the_fit(
+    cls: type[AffineRange] | type[Logit],
+) -> None:
+    """Oracle: the position and the number of the rows moved, in a tensor and in a stream."""
+    x = pixels() / 255
+    x[7, 0, 1, 2], x[60:62] = 3.5, -2
+    for rows in (x, x.split(50)):
+        with pytest.raises(
+            InvalidInputError,
+            match=r"3 of 200 rows.*3\.5 at row 7, feature \(0, 1, 2\), outside high=1",
+        ):
+            cls(0, 1).fit(rows)
+    with pytest.raises(InvalidInputError, match=r"outside low=2.*wider"):
+        cls(low=2).fit(x[:5])
+
+
+def test_ends_that_float32_rounds_are_inside() -> None:
+    """Oracle: 0.1 in float32 is not below 0.1, though it is not 0.1 in float64 either."""
+    x = torch.tensor([[0.1], [0.3], [0.7]])
+    for part in (AffineRange(0.1, 0.7), Logit(0.1, 0.7)):
+        part.fit(x)
+        part(x)

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from precond_gm.errors import InvalidInputError
 from precond_gm.preconditioners.flows import JUDGED_ROWS, STOPPING_ROWS, AbstractFlow
+from precond_gm.preconditioners.judging import FAR_ROWS
 from precond_gm.values import InverseKind, Transformed
 
 
@@ -90,7 +91,7 @@ def test_held_out_rows_are_bounded() -> None:
 
     part.encode = counted.__get__(part)  # type: ignore[method-assign]
     part.fit(rows(100_000), torch.arange(100_000) // 50_000)
-    assert sum(seen) == STOPPING_ROWS + JUDGED_ROWS
+    assert sum(seen) == STOPPING_ROWS + JUDGED_ROWS + FAR_ROWS
 
 
 def test_same_seed_same_map_and_global_state_untouched() -> None:
@@ -121,3 +122,15 @@ def test_flow_in_front_of_a_flow_is_refused() -> None:
     """Oracle: the message names the chain."""
     with pytest.raises(InvalidInputError, match="in a chain"):
         Stretch(scaling="zuko.realnvp").fit(rows(50))
+
+
+@pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode])
+def test_fit_turns_gradients_on(mode: type) -> None:
+    """Oracle: the map of a fit outside, bit for bit; the caller's mode comes back."""
+    expected = Stretch(max_steps=30)
+    expected.fit(rows())
+    part = Stretch(max_steps=30)
+    with mode():
+        part.fit(rows())
+        assert not torch.is_grad_enabled()
+    assert float(part.network.rate) == float(expected.network.rate)
