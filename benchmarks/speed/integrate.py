@@ -3,17 +3,21 @@
 Run: ``python benchmarks/speed/integrate.py`` (writes benchmarks/results/integrate.json). The loop
 keeps counts, checks shapes and remembers where values stop being finite; a hand-written one does
 none of this. "network" compares one sampling run with as many bare evaluations of the network.
+"compiled" compares ``flow.sample`` with ``torch.compile(flow.field)`` as its field with the plain
+one, after compilation; on a GPU also with CUDA graphs. ``--compiled`` measures that alone.
 """
 
 from __future__ import annotations
 
 import argparse
+import time
 from typing import Any
 
 import torch
 from harness import line, paired, save, steady_allocator
 from torch import Tensor, nn
 
+import precond_gm as pg
 from precond_gm.solvers import EulerMaruyama, Heun, grids, integrate
 
 STEPS = 50
@@ -95,15 +99,55 @@ def measure(size: str, blocks: int) -> dict[str, Any]:
     return record
 
 
+def measure_compiled(size: str, blocks: int) -> dict[str, Any]:
+    """Compare sampling with a compiled field and with the plain one, both warm."""
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    batch, dim, width = SIZES[size]
+    torch.manual_seed(0)
+    flow = pg.wrap(Network(dim, width), event_shape=(dim,)).to(device)
+    modes = {"compiled": "default"} | (
+        {"cuda graphs": "reduce-overhead"} if device != "cpu" else {}
+    )
+    record = {}
+    for name, mode in modes.items():
+        field = torch.compile(flow.field, mode=mode)
+        start = time.perf_counter()
+        first = flow.sample(batch, steps=2, field=field, generator=seeded(device)).x
+        seconds = time.perf_counter() - start
+        gap = (first - flow.sample(batch, steps=2, generator=seeded(device)).x).abs().max()
+        result = paired(
+            lambda field=field: flow.sample(batch, steps=STEPS, field=field),
+            lambda: flow.sample(batch, steps=STEPS),
+            blocks,
+        )
+        print(line(f"{size} ({batch}x{dim}, width {width}): {name}, plain", result), flush=True)
+        print(f"  first call {seconds:.1f} s, largest difference {float(gap):.1e}", flush=True)
+        record[f"{size}, {name}, plain"] = {
+            **{"batch": batch, "dim": dim, "width": width, **result},
+            "first_call_seconds": seconds,
+            "largest_difference": float(gap),
+        }
+    return record
+
+
+def seeded(device: str) -> torch.Generator:
+    return torch.Generator(device).manual_seed(0)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--blocks", type=int, default=60)
     parser.add_argument("--no-save", action="store_true")
+    parser.add_argument("--compiled", action="store_true", help="that row alone; nothing is saved")
     options = parser.parse_args()
     steady_allocator()
+    if options.compiled:
+        measure_compiled("small", options.blocks)
+        return
     record: dict[str, Any] = {"steps": STEPS}
     for size in SIZES:
         record |= measure(size, options.blocks)
+    record |= measure_compiled("small", options.blocks)
     if not options.no_save:
         save("integrate", record)
 

@@ -67,7 +67,6 @@ class Adaptive(AbstractSolver):
         increment: Tensor | None,
     ) -> Tensor:
         """Advance to ``t_next`` within the tolerance."""
-
         ends = torch.tensor([t, t_next], dtype=torch.float64, device=z.device)
 
         def slope(now: Tensor, state: Tensor) -> Tensor:

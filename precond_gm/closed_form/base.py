@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from precond_gm.closed_form import targets
-from precond_gm.closed_form.inputs import as_rows, as_times
+from precond_gm.closed_form.inputs import as_rows, as_times, check_inside
 from precond_gm.closed_form.targets import LinearTarget
 from precond_gm.numerics.noise import standard_normal
 from precond_gm.numerics.rows import expand
@@ -100,6 +100,7 @@ class AbstractBridge(abc.ABC):
 
     def marginal(self, t: Tensor | float) -> Marginal:
         """Return the law of z_t, with ``log_prob`` and ``sample``."""
+        check_inside(torch.as_tensor(t))
         return Marginal(self, t)
 
     def sample(

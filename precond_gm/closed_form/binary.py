@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import logsigmoid
 
-from precond_gm.closed_form.inputs import as_sigma
+from precond_gm.closed_form.inputs import as_rows, as_sigma, as_times
 from precond_gm.closed_form.pinned import AbstractPinnedBridge, path_variance
 from precond_gm.errors import InvalidInputError
 from precond_gm.numerics.noise import standard_normal
@@ -53,8 +53,7 @@ class BinaryBridge(AbstractPinnedBridge):
 
     def logit(self, t: Tensor | float, z: Tensor) -> Tensor:
         """Return ``log P(+1 | z_t = z) / P(-1 | z_t = z) = 2 t z / c``, per coordinate."""
-        t = torch.as_tensor(t, dtype=torch.float64, device=z.device)
-        return expand((2 * t / path_variance(t, self.sigma)).to(z.dtype), z) * z
+        return self._logit(as_times(t, as_rows(z, self.dim)), z)
 
     def sample_pairs(self, n: int, *, generator: torch.Generator | None = None) -> Pairing:
         """Draw ``n`` independent ends, float64, shape ``n dim``."""
@@ -62,10 +61,16 @@ class BinaryBridge(AbstractPinnedBridge):
         return Pairing(z0, standard_normal(z0, generator).sign())
 
     def _posterior_mean(self, t: Tensor, x: Tensor) -> Tensor:
-        return (0.5 * self.logit(t, x)).tanh()
+        return (0.5 * self._logit(t, x)).tanh()
 
     def _log_density(self, t: Tensor, x: Tensor) -> Tensor:
+        self._require_density(t)
         t_row, c = expand(t, x), expand(path_variance(t, self.sigma), x)
-        logit = self.logit(t, x)
+        logit = self._logit(t, x)
         near = -0.5 * (x - t_row) ** 2 / c - logsigmoid(logit)  # log of the sum over both signs
-        return (near - 0.5 * (8 * math.pi * c).log()).sum(1)
+        return (near - 0.5 * (8 * math.pi * c).log()).sum(1).to(x.dtype)
+
+    def _logit(self, t: Tensor, z: Tensor) -> Tensor:
+        # A variance of zero (t = 1) becomes the limit: the sign, and no preference at z = 0.
+        variance = path_variance(t, self.sigma).clamp_min(1e-30)
+        return expand((2 * t / variance).to(z.dtype), z) * z

@@ -70,6 +70,7 @@ class EmpiricalBridge(AbstractPinnedBridge):
         return (torch.cat(parts) + self._centre).to(x.dtype)
 
     def _log_density(self, t: Tensor, x: Tensor) -> Tensor:
+        self._require_density(t)
         total = torch.cat([self._fold(when, some)[0] for when, some in self._row_blocks(t, x)])
         variance = path_variance(t, self.sigma)
         constant = 0.5 * self.dim * (2 * math.pi * variance).log() + math.log(self.data.shape[0])

@@ -9,6 +9,7 @@ from precond_gm.closed_form import targets
 from precond_gm.closed_form.base import AbstractBridge
 from precond_gm.closed_form.discretised import Gaps, gaps
 from precond_gm.closed_form.drift_error import DriftError
+from precond_gm.closed_form.inputs import check_inside
 from precond_gm.closed_form.path_kl import path_kl
 from precond_gm.closed_form.second_moments import SecondMoments
 from precond_gm.closed_form.targets import LinearTarget
@@ -54,21 +55,21 @@ class AbstractGaussianBridge(AbstractBridge):
 
     def marginal(self, t: Tensor | float) -> Gaussian:  # type: ignore[override]
         """Return the law of z_t; for times of shape batch, a batch of laws."""
-        t = torch.as_tensor(t, dtype=torch.float64, device=self.mean0.device)
+        t = self._times(t)
         covariance = self._moments.blocks.join_matrix(self._moments.covariance(t))
         return Gaussian(self._mean_at(t), covariance)
 
     def posterior_covariance(self, t: Tensor | float) -> Tensor:
         """Return ``Cov(z1 | z_t)``, which does not depend on the point, shape ``*t dim dim``."""
-        t = torch.as_tensor(t, dtype=torch.float64, device=self.mean0.device)
+        t = self._times(t)
         return self._moments.blocks.join_matrix(self._moments.posterior_covariance(t))
 
-    def roughness(self, t: Tensor) -> Tensor:
+    def roughness(self, t: Tensor | float) -> Tensor:
         r"""Return ``G(t) = E ||grad b_t(z_t)||_F^2``, of the shape of ``t``.
 
         The path KL of Euler-Maruyama is ``(h / 4) int G dt`` to leading order, for every sigma.
         """
-        t = t.to(self.mean0)
+        t = self._times(t)
         return self._moments.gain(targets.drift(self.sigma), t).square().sum((-3, -2, -1))
 
     def euler_maruyama_law(self, times: Tensor, *, error: DriftError = _EXACT) -> Gaussian:
@@ -144,6 +145,9 @@ class AbstractGaussianBridge(AbstractBridge):
     def _mean_at(self, t: Tensor) -> Tensor:
         t = t.unsqueeze(-1)
         return (1 - t) * self.mean0 + t * self.mean1
+
+    def _times(self, t: Tensor | float) -> Tensor:
+        return check_inside(torch.as_tensor(t, dtype=torch.float64, device=self.mean0.device))
 
     def _grid(self, times: Tensor) -> Tensor:
         return torch.tensor(check_times(times), dtype=torch.float64, device=self.mean0.device)

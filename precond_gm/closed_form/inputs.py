@@ -9,7 +9,7 @@ from typing import TypeAlias
 import torch
 from torch import Tensor
 
-from precond_gm.errors import InvalidInputError
+from precond_gm.errors import InvalidInputError, InvalidTypeError
 
 __all__ = [
     "ArrayLike",
@@ -18,6 +18,7 @@ __all__ = [
     "as_sigma",
     "as_times",
     "as_vector",
+    "check_inside",
     "check_joint",
     "common_device",
     "common_dim",
@@ -46,10 +47,21 @@ def as_times(t: Tensor | float, x: Tensor) -> Tensor:
             f"t is one number, or one per row of shape ({x.shape[0]},); got shape "
             f"{tuple(t.shape)}. Flatten it first."
         )
+    return check_inside(t)
+
+
+def check_inside(t: Tensor) -> Tensor:
+    """Return times of any shape.
+
+    Raises:
+        InvalidInputError: On the host: one of them is outside [0, 1].
+    """
     if t.device.type == "cpu" and not bool(((t >= 0) & (t <= 1)).all()):
-        row = int(torch.nonzero(~((t >= 0) & (t <= 1)))[0])
+        flat = t.flatten()
+        row = int(torch.nonzero(~((flat >= 0) & (flat <= 1)))[0])
         raise InvalidInputError(
-            f"t is {float(t[row]):.6g} at row {row}; times lie in [0, 1], 0 is noise and 1 is data."
+            f"t is {float(flat[row]):.6g} at row {row}; times lie in [0, 1], 0 is noise and 1 is "
+            f"data."
         )
     return t
 
@@ -58,8 +70,16 @@ def as_rows(z: Tensor, dim: int) -> Tensor:
     """View rows ``batch *event`` as ``batch dim``.
 
     Raises:
+        InvalidTypeError: Not a floating tensor: a result in the dtype of integers is truncated.
         InvalidInputError: Another number of coordinates.
     """
+    if not isinstance(z, Tensor) or not z.is_floating_point():
+        got = z.dtype if isinstance(z, Tensor) else type(z).__name__
+        cast = "z.float()" if isinstance(z, Tensor) else "torch.as_tensor(z, dtype=torch.float64)"
+        raise InvalidTypeError(
+            f"z holds floating point numbers, since the result has its dtype; got {got}. "
+            f"Write {cast}."
+        )
     if z.ndim < 2 or z[0].numel() != dim:
         raise InvalidInputError(
             f"z has shape {tuple(z.shape)}; this bridge takes rows (batch, *event) of {dim} "

@@ -32,14 +32,19 @@ class AbstractPinnedBridge(AbstractBridge):
         mean = self._posterior_mean(t, x)
         if target == LinearTarget(0, 1):
             return mean
-        if t.device.type == "cpu" and bool((t >= 1).any()):
-            raise InvalidInputError(
-                f"t is 1, where the dynamics of {type(self).__name__} is singular: its target has "
-                f"no density. Stop at t < 1, or take the posterior mean, which is finite there."
-            )
+        self._require_density(t)
         gain = (target.source * (1 - t) + target.noise_at(t)) / path_variance(t, self.sigma)
         rest = x - expand(t.to(x.dtype), x) * mean
         return target.data * mean + expand(gain.to(x.dtype), x) * rest
+
+    def _require_density(self, t: Tensor) -> None:
+        """Refuse t = 1, on the host; on a device what follows is NaN or infinite there."""
+        if t.device.type == "cpu" and bool((t >= 1).any()):
+            raise InvalidInputError(
+                f"t is 1, where {type(self).__name__} is singular: its target has no density, and "
+                f"its dynamics no limit. Stop at t < 1, or take the posterior mean, which is "
+                f"finite there."
+            )
 
 
 def path_variance(t: Tensor, sigma: float) -> Tensor:

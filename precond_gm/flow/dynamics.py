@@ -9,24 +9,38 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Protocol, TypeAlias
 
 import torch
 from torch import Tensor
 
 from precond_gm.errors import InvalidInputError
 from precond_gm.numerics.conversion import Affine, check_conversion, conversion
-from precond_gm.objectives import Objective
 from precond_gm.paths.base import AbstractPath
 from precond_gm.values import Dynamics, TargetKind
 
-__all__ = ["FieldDynamics", "Process", "backward_process", "forward_process"]
+__all__ = ["FieldDynamics", "Predicts", "Process", "backward_process", "forward_process"]
 
 FieldLike: TypeAlias = Callable[..., Tensor]
 AffineOf: TypeAlias = Callable[[Tensor], Affine]
 PROBES = (0.2, 0.5, 0.8)  # interior times at which a conversion is checked
 START = 0.01  # where z_t is noise alone, x0, noise or score do not tell the dynamics: they do here
-EDGE = 0.999  # a converted prediction is 0/0 at t = 1, where a run from data to noise begins
+EDGE = 0.999  # a drift or a converted prediction is 0/0 at t = 1, where a run to noise begins
+
+
+class Predicts(Protocol):
+    """What a field predicts: an objective, or the part of one that sampling needs."""
+
+    @property
+    def prediction(self) -> TargetKind:
+        """Kind of the prediction."""
+
+    @property
+    def gaussian_source(self) -> bool:
+        """Whether the source is N(0, I) and independent of the data."""
+
+    def mean(self, output: Tensor, /) -> Tensor:
+        """Turn the field's output into the mean that it stands for."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +71,7 @@ class FieldDynamics:
     def __init__(
         self,
         field: FieldLike,
-        objective: Objective,
+        objective: Predicts,
         affine: AffineOf | None,
         start: float = 0.0,
     ) -> None:
@@ -76,14 +90,14 @@ class FieldDynamics:
 def forward_process(
     field: FieldLike,
     path: AbstractPath,
-    objective: Objective,
+    objective: Predicts,
     noise_level: float | None = None,
 ) -> Process:
     r"""Return the process from noise to data.
 
     Args:
         field: The network.
-        path: The path it was trained on.
+        path: The path that its prediction is of.
         objective: What it predicts.
         noise_level: None is the path's own process. Any level ``e >= 0`` has the same marginals:
             ``dz = (v + e score) dt + sqrt(2 e) dB``; 0 is the probability-flow ODE, and
@@ -118,7 +132,7 @@ def forward_process(
     return Process(dynamics, TargetKind.DRIFT, math.sqrt(2 * noise_level))
 
 
-def backward_process(field: FieldLike, path: AbstractPath, objective: Objective) -> Process:
+def backward_process(field: FieldLike, path: AbstractPath, objective: Predicts) -> Process:
     r"""Return the process from data to noise, in the reversed time ``s = 1 - t``.
 
     On ODE paths it is the velocity with its sign changed; on the bridge it is the backward drift
@@ -130,7 +144,10 @@ def backward_process(field: FieldLike, path: AbstractPath, objective: Objective)
     References:
         2409.08311.
     """
-    edge = 1.0 if objective.prediction is path.kind else EDGE
+    is_own = objective.prediction is path.kind
+    edge = 1.0 if is_own and path.kind is TargetKind.VELOCITY else EDGE
+    if is_own:  # the network knows nothing of later times
+        edge = min(edge, path.t_max)
 
     def forward_time(s: Tensor) -> Tensor:
         return (1 - s).clamp(max=edge)
@@ -165,7 +182,7 @@ def _start(affine: AffineOf) -> float:
     return 0.0 if is_defined else START
 
 
-def _to(kind: TargetKind, path: AbstractPath, objective: Objective) -> AffineOf:
+def _to(kind: TargetKind, path: AbstractPath, objective: Predicts) -> AffineOf:
     """Return the conversion of the objective's mean to ``kind``, checked once."""
     gaussian = objective.gaussian_source
     probe = path.coefficients(torch.tensor(PROBES, dtype=torch.float64))

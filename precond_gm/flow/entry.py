@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import torch
@@ -15,7 +16,7 @@ from precond_gm.values import Pairing
 if TYPE_CHECKING:
     from precond_gm.flow.preconditioned import PreconditionedFlow
 
-__all__ = ["paired", "require_fitted", "see"]
+__all__ = ["network_call", "paired", "require_fitted", "see"]
 
 
 def see(flow: PreconditionedFlow, x: RowsLike, label: Tensor | None) -> None:
@@ -62,6 +63,7 @@ def paired(
         InvalidInputError: A wrong shape, or not one label per row.
     """
     if isinstance(x, Pairing):
+        _check_shape(flow, x.z1)
         return x
     if not isinstance(x, Tensor) or not x.is_floating_point() or x.ndim < 2:
         got = f"{x.dtype} {tuple(x.shape)}" if isinstance(x, Tensor) else type(x).__name__
@@ -78,9 +80,44 @@ def paired(
         require_fitted(flow)
         with torch.no_grad():
             z1 = flow.preconditioner(x, label).value
-    if flow.event_shape is not None and tuple(z1.shape[1:]) != flow.event_shape:
-        raise InvalidInputError(
-            f"rows have shape {tuple(z1.shape[1:])}, the flow was fitted on {flow.event_shape}."
-        )
+    _check_shape(flow, z1)
     z0 = standard_normal(z1, generator)
     return flow.coupling.pair(z0, z1, label, generator=generator)
+
+
+def _check_shape(flow: PreconditionedFlow, z: Tensor) -> None:
+    """Check rows in z, against a fitted map where the flow itself has seen no data yet."""
+    shape = flow.event_shape or flow.preconditioner.event_shape
+    if shape is not None and tuple(z.shape[1:]) != tuple(shape):
+        raise InvalidInputError(
+            f"rows have shape {tuple(z.shape[1:])}, the flow was fitted on {tuple(shape)}."
+        )
+
+
+def network_call(
+    flow: PreconditionedFlow,
+    field: Callable[..., Tensor],
+    t: Tensor,
+    z: Tensor,
+    label: Tensor | None,
+) -> Tensor:
+    """Call a network, and explain its refusal where rows and weights differ in precision.
+
+    The call itself decides: a network may well convert its input, and nothing is looked at in a
+    step that works.
+
+    Raises:
+        InvalidTypeError: The network refuses rows of another dtype than its weights.
+    """
+    try:
+        return field(t, z, label)
+    except RuntimeError as error:
+        own = next((p.dtype for p in flow.field.parameters() if p.is_floating_point()), z.dtype)
+        if own == z.dtype or isinstance(error, torch.OutOfMemoryError):
+            raise
+        name = str(own).removeprefix("torch.")
+        raise InvalidTypeError(
+            f"the rows are {str(z.dtype).removeprefix('torch.')}, the network's weights are "
+            f"{name}, and the network refused: {error}. Write x.to(torch.{name}), or cast the "
+            f"flow: flow.to({z.dtype})."
+        ) from error

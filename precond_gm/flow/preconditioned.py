@@ -10,7 +10,8 @@ from torch import Tensor, nn
 
 from precond_gm.couplings.base import AbstractCoupling
 from precond_gm.flow.dynamics import Process, backward_process, forward_process
-from precond_gm.flow.entry import paired, require_fitted, see
+from precond_gm.flow.entry import network_call, paired, require_fitted, see
+from precond_gm.flow.route import route
 from precond_gm.flow.sampling import encode, sample
 from precond_gm.models.adapt import AdaptedField
 from precond_gm.numerics.rows import RowsLike, batches, check_label, check_rows, checked
@@ -75,16 +76,21 @@ class PreconditionedFlow(nn.Module):
         return self.process().dynamics(t, z, label)
 
     def process(
-        self, field: FieldLike | None = None, *, noise_level: float | None = None
+        self,
+        field: FieldLike | None = None,
+        *,
+        noise_level: float | None = None,
+        path: Any = None,
     ) -> Process:
         """Return what solvers integrate: dynamics, their kind and their diffusion.
 
         Args:
             field: Evaluated instead of the flow's own network (an EMA, say).
             noise_level: None is the path's own process; see ``forward_process``.
+            path: Another path than that of training; see ``sample``.
         """
-        network = self.field if field is None else field
-        return forward_process(network, self.path, self.objective, noise_level)
+        way = route(self, field, path)
+        return forward_process(way.field, way.path, way.objective, noise_level)
 
     def backward_process(self, field: FieldLike | None = None) -> Process:
         """Return the process from data to noise, in reversed time."""
@@ -177,6 +183,7 @@ class PreconditionedFlow(nn.Module):
 
         Raises:
             InvalidInputError: A wrong shape; values are checked where data enter, not here.
+            InvalidTypeError: Not floating rows, or a network that refuses their precision.
         """
         pairing = paired(self, x_or_pairing, label, preconditioned, generator)
         z1 = pairing.z1
@@ -188,7 +195,8 @@ class PreconditionedFlow(nn.Module):
             generator=generator,
         )
         point = self.path.sample(pairing, t, target=self.objective.loss_space, generator=generator)
-        prediction = (self.field if field is None else field)(point.t, point.z_t, point.label)
+        network = self.field if field is None else field
+        prediction = network_call(self, network, point.t, point.z_t, point.label)
         return self.objective(point, prediction)
 
     @property
@@ -205,6 +213,7 @@ class PreconditionedFlow(nn.Module):
         solver: Any = None,
         grid: Any = "uniform",
         t_max: float | None = None,
+        path: Any = None,
         field: FieldLike | None = None,
         noise_level: float | None = None,
         generator: torch.Generator | None = None,
@@ -220,6 +229,9 @@ class PreconditionedFlow(nn.Module):
             solver: Name or instance; Heun on ODE paths and Euler-Maruyama on the bridge by default.
             grid: Time grid by name, or the times themselves.
             t_max: Last time; None means the whole path where the prediction allows it.
+            path: Another path to sample along: a change of schedule after training, with the same
+                law at its end. Times, noise, labels and the inverse map are those of this path.
+                Paths with noise of their own need the coupling ``independent``.
             field: Evaluated instead of the flow's own network (an EMA, say).
             noise_level: Noise of the sampler, where the score is known: 0 is the ODE, None the
                 path's own.
@@ -228,7 +240,17 @@ class PreconditionedFlow(nn.Module):
             progress: Whether to show a progress bar.
 
         Raises:
-            IncompatiblePartsError: An ODE solver on a drift path, or the other way round.
+            IncompatiblePartsError: An ODE solver on a drift path, or the other way round; a path
+                that the network cannot be carried over to.
+
+        References:
+            2412.06264 (change of scheduler after training).
+
+        Example:
+            >>> import torch, precond_gm as pg
+            >>> flow = pg.wrap(pg.models.MLP(2, width=8), event_shape=(2,))  # the linear path
+            >>> flow.sample(4, steps=5, path="trigonometric").x.shape
+            torch.Size([4, 2])
         """
         return sample(
             self,
@@ -238,6 +260,7 @@ class PreconditionedFlow(nn.Module):
             solver=solver,
             grid=grid,
             t_max=t_max,
+            path=path,
             field=field,
             noise_level=noise_level,
             generator=generator,

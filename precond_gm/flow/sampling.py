@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
+from numbers import Integral
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from precond_gm import solvers
-from precond_gm.errors import InvalidInputError
+from precond_gm.errors import InvalidInputError, InvalidTypeError
+from precond_gm.flow.dynamics import forward_process
+from precond_gm.flow.entry import network_call
+from precond_gm.flow.route import Route, route
 from precond_gm.numerics.rows import check_label
+from precond_gm.paths.base import AbstractPath
 from precond_gm.solvers import grids
 from precond_gm.values import Samples, TargetKind
 
@@ -34,6 +41,7 @@ def sample(
     solver: Any,
     grid: Any,
     t_max: float | None,
+    path: Any,
     field: Callable[..., Tensor] | None,
     noise_level: float | None,
     generator: torch.Generator | None,
@@ -41,15 +49,17 @@ def sample(
     progress: bool,
 ) -> Samples:
     """Do what ``PreconditionedFlow.sample`` says."""
-    process = flow.process(field, noise_level=noise_level)
-    method = _solver(flow, process, solver)
+    n_or_label = _whole(n_or_label, "n_or_label")
+    way = route(flow, field, path)
+    process = forward_process(way.field, way.path, way.objective, noise_level)
+    method = _solver(way.path, process, solver)
     like = _like(flow)
     labels = draw_labels(flow, n_or_label, label, like.device, generator)
     z0 = _noise(flow, n_or_label, like, generator)
     times = grids.make(
         grid,
         steps,
-        flow.t_max if t_max is None else t_max,
+        way.t_max if t_max is None else t_max,
         offered={
             "dynamics": process.dynamics,
             "diffusion": process.diffusion,
@@ -58,9 +68,9 @@ def sample(
             "generator": generator,
         },
     )
-    _check_end(flow, times)
+    _check_end(flow, way, times)
     # A converted prediction is singular at t = 1, so the last step must not look there.
-    converted = noise_level is not None or flow.objective.prediction is not flow.path.kind
+    converted = noise_level is not None or way.objective.prediction is not way.path.kind
     solution = solvers.integrate(
         process.dynamics,
         method,
@@ -90,8 +100,9 @@ def encode(
     generator: torch.Generator | None,
 ) -> Tensor:
     """Do what ``PreconditionedFlow.encode`` says."""
-    process = flow.backward_process(field)
-    method = _solver(flow, process, solver)
+    network = flow.field if field is None else field
+    process = flow.backward_process(functools.partial(network_call, flow, network))
+    method = _solver(flow.path, process, solver)
     z1 = flow.precondition(x, label)
     solution = solvers.integrate(
         process.dynamics,
@@ -106,19 +117,19 @@ def encode(
     return solution.final
 
 
-def _check_end(flow: PreconditionedFlow, times: Tensor) -> None:
+def _check_end(flow: PreconditionedFlow, way: Route, times: Tensor) -> None:
     """Refuse times later than any that was trained: a cut is sound only if sampling stops there."""
-    if float(times[-1]) > flow.t_max + 1e-6:
+    if float(times[-1]) > way.t_max + 1e-6:
         raise InvalidInputError(
             f"sampling ends at t = {float(times[-1]):g}, but {flow.objective.prediction.value} was "
-            f"trained up to t = {flow.t_max:g} only, where its target would grow without bound. "
+            f"trained up to t = {way.t_max:g} only, where its target would grow without bound. "
             f"Leave t_max out, or predict {flow.path.default_prediction.value}, which reaches 1."
         )
 
 
-def _solver(flow: PreconditionedFlow, process: Process, solver: Any) -> solvers.AbstractSolver:
+def _solver(path: AbstractPath, process: Process, solver: Any) -> solvers.AbstractSolver:
     method = solvers.REGISTRY.resolve(DEFAULT_SOLVER[process.kind] if solver is None else solver)
-    solvers.check_accepts(method, process.kind, flow.path)
+    solvers.check_accepts(method, process.kind, path)
     return method
 
 
@@ -164,8 +175,11 @@ def draw_labels(
         generator: Source of the draw.
 
     Raises:
+        InvalidTypeError: Neither numbers nor labels.
         InvalidInputError: A label that the flow does not know, or frequencies that are not known.
     """
+    n_or_label = _whole(n_or_label, "n_or_label")
+    label = None if label is None else _whole(label, "label")
     if isinstance(n_or_label, Tensor):
         label = n_or_label
     n = n_or_label if isinstance(n_or_label, int) else n_or_label.shape[0]
@@ -184,6 +198,30 @@ def draw_labels(
     frequency = flow.label_frequency.to(on)
     drawn = torch.multinomial(frequency, n, replacement=True, generator=generator)
     return drawn.to(device)
+
+
+def _whole(value: Any, name: str) -> int | Tensor:
+    """Return one number as an integer, and labels in any container as a tensor."""
+    if isinstance(value, (list, tuple, range, np.ndarray)):
+        try:
+            value = torch.as_tensor(value)
+        except (TypeError, ValueError, RuntimeError) as error:
+            raise _no_number(value, name) from error
+    if isinstance(value, Tensor):
+        if value.ndim:
+            return value
+        value = value.item()
+    if not isinstance(value, Integral) or isinstance(value, bool):
+        raise _no_number(value, name)
+    return int(value)
+
+
+def _no_number(value: Any, name: str) -> InvalidTypeError:
+    one = "a number of rows" if name == "n_or_label" else "one label for all rows"
+    return InvalidTypeError(
+        f"{name} is {one} (an integer), or a tensor, array or list of integer labels, one per "
+        f"row; got {value!r}. Write int(...) for one number."
+    )
 
 
 def _allowed(flow: PreconditionedFlow, label: Tensor, n: int) -> Tensor:

@@ -47,6 +47,15 @@ class AbstractPath(abc.ABC):
         return 0.0
 
     @property
+    def formulas(self) -> dict[str, str]:
+        """Texts in t of what ``coefficients`` returns, for reports; what has none is left out.
+
+        The keys are ``alpha``, ``alpha'``, ``beta``, ``beta'``, ``gamma^2`` and ``(gamma^2)'``. A
+        space is a product: ``{"beta": "sin(pi t/2)", "beta'": "pi/2 cos(pi t/2)"}``.
+        """
+        return {}
+
+    @property
     def has_noise(self) -> bool:
         """Whether gamma is not identically zero."""
         return self.diffusion > 0

@@ -64,6 +64,19 @@ class BrownianBridge(AbstractPath):
         """Scale sigma of the SDE ``dz = b dt + sigma dB``."""
         return self.sigma
 
+    @property
+    def formulas(self) -> dict[str, str]:
+        """The three schedules with their slopes."""
+        square = f"{self.sigma**2:.6g}"
+        return {
+            "alpha": "1-t",
+            "alpha'": "-1",
+            "beta": "t",
+            "beta'": "1",
+            "gamma^2": f"{square} t (1-t)",
+            "(gamma^2)'": f"{square} (1-2 t)",
+        }
+
     def coefficients(self, t: Tensor) -> Coefficients:
         """Return the coefficients of the bridge; the variance is exactly 0 at both ends."""
         ones, rest, square = torch.ones_like(t), 1 - t, self.sigma**2

@@ -5,15 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar, final
 
-import torch
 from torch import Tensor
 
-from precond_gm.errors import InvalidInputError
 from precond_gm.numerics.schedules import Schedule, sine_from_zero, value_and_slope
 from precond_gm.paths.base import AbstractPath
+from precond_gm.paths.schedules import FALLING, RISING, VARIANCE, check_inside, named
 from precond_gm.values import Coefficients, TargetKind
 
-__all__ = ["VARIANCES", "Interpolant", "falling", "rising"]
+__all__ = ["ALPHAS", "BETAS", "VARIANCES", "Interpolant", "falling", "rising"]
 
 
 def falling(t: Tensor) -> Tensor:
@@ -38,12 +37,33 @@ def _quadratic(t: Tensor) -> Tensor:
     return (t * (1 - t)).square()
 
 
+ALPHAS: dict[str, Schedule] = {"falling": falling}
+"""Weights of the source end by name: ``1 - t``."""
+
+BETAS: dict[str, Schedule] = {"rising": rising}
+"""Weights of the data end by name: ``t``."""
+
 VARIANCES: dict[str, Schedule] = {
     "sine": _sine,
     "brownian": _brownian,
     "quadratic": _quadratic,
 }
 """``gamma**2`` by name: ``sin(pi t)^4``, ``2 t (1 - t)``, ``(t (1 - t))^2``."""
+
+TEXTS = {
+    "falling": ("1-t", "-1"),
+    "rising": ("t", "1"),
+    "sine": ("sin(pi t)^4", "4 pi sin(pi t)^3 cos(pi t)"),
+    "brownian": ("2 t (1-t)", "2 (1-2 t)"),
+    "quadratic": ("t^2 (1-t)^2", "2 t (1-t) (1-2 t)"),
+}
+"""Schedules by name with their slopes, as reports print them."""
+
+_OPTIONS = {
+    "alpha": (ALPHAS, FALLING),
+    "beta": (BETAS, RISING),
+    "variance": (VARIANCES, VARIANCE),
+}
 
 
 @final
@@ -62,56 +82,73 @@ class Interpolant(AbstractPath):
     leading part of that variance in the gradient, at twice the rows.
 
     Args:
-        alpha: Weight of the source end, from 1 to 0.
-        beta: Weight of the data end, from 0 to 1.
+        alpha: Weight of the source end, from 1 to 0: a name in ``ALPHAS`` or a function of times.
+            A checkpoint keeps names; functions are given to ``load`` again.
+        beta: Weight of the data end, from 0 to 1: a name in ``BETAS`` or a function of times.
         variance: ``gamma**2``, 0 at both ends: a name in ``VARIANCES`` or a function of times. It
             is the square because its slope stays finite where that of gamma does not.
         antithetic: Whether ``sample`` gives two rows for each pair, with opposite noise.
 
     Raises:
-        InvalidInputError: An unknown name, or a function with other values at the ends.
+        InvalidInputError: An unknown name, a function with other values at the ends, a negative
+            variance, or a value or slope that is not finite inside (0, 1).
 
     References:
         2303.08797, definition 1 and section 6.1 (antithetic sampling).
 
     Example:
+        >>> import torch
         >>> float(Interpolant(variance="brownian").coefficients(torch.tensor([0.5])).variance)
         0.5
     """
 
     kind: ClassVar[TargetKind] = TargetKind.VELOCITY
     default_prediction: ClassVar[TargetKind] = TargetKind.VELOCITY
-    alpha: Schedule = falling
-    beta: Schedule = rising
+    alpha: str | Schedule = "falling"
+    beta: str | Schedule = "rising"
     variance: str | Schedule = "sine"
     antithetic: bool = False
 
     def __post_init__(self) -> None:
-        if isinstance(self.variance, str) and self.variance not in VARIANCES:
-            raise InvalidInputError(
-                f"Interpolant: variance is one of {', '.join(VARIANCES)} or a function; "
-                f"got {self.variance!r}."
-            )
-        c = self.coefficients(torch.tensor([0.0, 1.0], dtype=torch.float64))
-        for name, want in (("alpha", [1, 0]), ("beta", [0, 1]), ("variance", [0, 0])):
-            got = getattr(c, name).tolist()
-            if got != want:
-                raise InvalidInputError(
-                    f"Interpolant: {name} is {want[0]} at t = 0 and {want[1]} at t = 1; got "
-                    f"{got[0]:.6g} and {got[1]:.6g}. Shift and scale it."
-                )
+        own = False
+        for option, (known, profile) in _OPTIONS.items():
+            what = f"Interpolant: {option}"
+            found = named(getattr(self, option), known, what)
+            object.__setattr__(self, option, found)
+            if not isinstance(found, str):
+                profile.check(what, found)
+                own = True
+        if own:
+            check_inside(self)
 
     @property
     def has_noise(self) -> bool:
         """True: gamma is not identically zero."""
         return True
 
+    @property
+    def formulas(self) -> dict[str, str]:
+        """Those of the defaults and of named variances; your own are left as symbols."""
+        found: dict[str, str] = {}
+        for symbol, slope, schedule in (
+            ("alpha", "alpha'", self.alpha),
+            ("beta", "beta'", self.beta),
+            ("gamma^2", "(gamma^2)'", self.variance),
+        ):
+            if isinstance(schedule, str) and schedule in TEXTS:
+                found[symbol], found[slope] = TEXTS[schedule]
+        return found
+
     def coefficients(self, t: Tensor) -> Coefficients:
         """Return the three schedules with their slopes."""
-        variance = VARIANCES[self.variance] if isinstance(self.variance, str) else self.variance
         return Coefficients(
-            *value_and_slope(self.alpha, t),
-            *value_and_slope(self.beta, t),
-            *value_and_slope(variance, t),
-            has_noise=True,
+            *self._at("alpha", t), *self._at("beta", t), *self._at("variance", t), has_noise=True
         )
+
+    def _at(self, option: str, t: Tensor) -> tuple[Tensor, Tensor]:
+        """Return one of the schedules with its slope; those by name are exact as they are."""
+        known, profile = _OPTIONS[option]
+        schedule = getattr(self, option)
+        if isinstance(schedule, str):
+            return value_and_slope(known[schedule], t)
+        return profile.at(schedule, t)

@@ -36,6 +36,11 @@ class LinearPath(AbstractPath):
     kind: ClassVar[TargetKind] = TargetKind.VELOCITY
     default_prediction: ClassVar[TargetKind] = TargetKind.VELOCITY
 
+    @property
+    def formulas(self) -> dict[str, str]:
+        """``1 - t`` and ``t``, with their slopes."""
+        return {"alpha": "1-t", "alpha'": "-1", "beta": "t", "beta'": "1"}
+
     def coefficients(self, t: Tensor) -> Coefficients:
         """Return the coefficients ``1 - t`` and ``t``."""
         ones, zeros = torch.ones_like(t), torch.zeros_like(t)

@@ -80,25 +80,40 @@ class Rescheduled:
 
     def __call__(self, t: Tensor, z: Tensor, label: Tensor | None = None) -> Tensor:
         """Give ``given`` on the wanted path, at times ``t`` (shape batch) and points ``z``."""
+        if t.shape[0] > 1 and t.stride(0) == 0:  # one time for all rows is looked for once
+            t = t[:1]
         there = self.wanted.coefficients(t)
         s = self.time(t)
         here = self.trained.coefficients(s)
         scale = expand(self._size(there) / self._size(here), z).to(z.dtype)
         point = z / scale
-        mean = self._convert(here, self.prediction, self._via)(self.field(s, point, label), point)
+        output = self.field(s.expand(z.shape[0]), point, label)
+        mean = self._convert(here, self.prediction, self._via)(output, point)
         if self._via is TargetKind.SCORE:
             mean = mean / scale
         return self._convert(there, self._via, self.given)(mean, z)
 
+    def back(self) -> Rescheduled:
+        """Return the way back, for its ``time``: the field stays the same."""
+        x1, source = TargetKind.X1, self.gaussian_source
+        return Rescheduled(self.field, self.wanted, self.trained, x1, gaussian_source=source)
+
     def time(self, t: Tensor) -> Tensor:
-        """Return the time on the trained path with the same share of data, by bisection."""
-        share = self._share(self.wanted.coefficients(t))
-        low, high = torch.zeros_like(t), torch.ones_like(t)
-        for _ in range(53 if t.dtype is torch.float64 else 24):  # the bits of a number below one
-            middle = (low + high) / 2
-            above = self._share(self.trained.coefficients(middle)) > share
-            low, high = torch.where(above, low, middle), torch.where(above, middle, high)
-        return (low + high) / 2
+        """Return the time on the trained path with the same share of data, by bisection.
+
+        Few times are looked for in 64 sections at once: a schedule costs its calls, not its times.
+        """
+        share = self._share(self.wanted.coefficients(t)).unsqueeze(1)
+        bits = 54 if t.dtype is torch.float64 else 24  # of a number below one
+        per_round = 6 if t.shape[0] < 64 else 1
+        borders = torch.arange(1, 2**per_round, dtype=t.dtype, device=t.device)
+        low, width = torch.zeros_like(t), 1.0
+        for _ in range(bits // per_round):
+            width /= 2**per_round
+            at = low.unsqueeze(1) + width * borders
+            found = self._share(self.trained.coefficients(at.flatten())).view_as(at)
+            low = low + width * (found <= share).sum(1)
+        return low + width / 2
 
     @property
     def _via(self) -> TargetKind:

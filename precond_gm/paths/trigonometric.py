@@ -37,6 +37,16 @@ class Trigonometric(AbstractPath):
     kind: ClassVar[TargetKind] = TargetKind.VELOCITY
     default_prediction: ClassVar[TargetKind] = TargetKind.VELOCITY
 
+    @property
+    def formulas(self) -> dict[str, str]:
+        """Cosine and sine, with their slopes."""
+        return {
+            "alpha": "cos(pi t/2)",
+            "alpha'": "-pi/2 sin(pi t/2)",
+            "beta": "sin(pi t/2)",
+            "beta'": "pi/2 cos(pi t/2)",
+        }
+
     def coefficients(self, t: Tensor) -> Coefficients:
         """Return cosine and sine; the cosine as a sine of ``1 - t``, to end at exactly 0."""
         quarter, zeros = math.pi / 2, torch.zeros_like(t)

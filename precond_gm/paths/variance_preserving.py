@@ -11,6 +11,7 @@ from torch import Tensor
 from precond_gm.errors import InvalidInputError
 from precond_gm.numerics.schedules import Schedule, value_and_slope
 from precond_gm.paths.base import AbstractPath
+from precond_gm.paths.schedules import SIGNAL, check_inside
 from precond_gm.values import Coefficients, TargetKind
 
 __all__ = ["VariancePreserving"]
@@ -32,13 +33,14 @@ class VariancePreserving(AbstractPath):
     Args:
         rate_min: Noise rate r_0 at the data end, positive.
         rate_max: Noise rate r_1 at the noise end, above rate_min.
-        signal: Your own ``beta_t``, a function of times from 0 at t = 0 to 1 at t = 1; the two
-            rates are then unused.
+        signal: Your own ``beta_t``, a function of times in [0, 1], from 0 at t = 0 to 1 at t = 1;
+            the two rates are then unused. It is given to ``load`` again: no checkpoint keeps it.
         t_max: Largest time drawn in training and reached by solvers when the velocity is
             predicted, in (0, 1].
 
     Raises:
-        InvalidInputError: Rates or t_max out of range, or a signal that does not go from 0 to 1.
+        InvalidInputError: Rates or t_max out of range, a signal that does not go from 0 to 1,
+            leaves [0, 1], or reaches 1 before t = 1.
 
     References:
         2011.13456, eq. 33 (the rate); 2305.08891, section 3.1 (zero signal at the noise end).
@@ -64,18 +66,17 @@ class VariancePreserving(AbstractPath):
             )
         if not 0 < self.t_max <= 1:
             raise InvalidInputError(f"VariancePreserving: t_max is in (0, 1]; got {self.t_max}.")
-        if self.signal is None:
-            return
-        ends = self.signal(torch.tensor([0.0, 1.0], dtype=torch.float64)).tolist()
-        if ends != [0.0, 1.0]:
-            raise InvalidInputError(
-                f"VariancePreserving: signal goes from 0 at t = 0 to 1 at t = 1; got "
-                f"{ends[0]:.6g} and {ends[1]:.6g}. Shift and scale it."
-            )
+        if self.signal is not None:
+            SIGNAL.check("VariancePreserving: signal", self.signal)
+            check_inside(self)
 
     def coefficients(self, t: Tensor) -> Coefficients:
         """Return the coefficients, in float64 first: near t = 1, ``1 - beta**2`` cancels."""
-        beta, slope = value_and_slope(self.signal or self._ddpm, t.to(torch.float64))
+        fine = t.to(torch.float64)
+        if self.signal is None:
+            beta, slope = value_and_slope(self._ddpm, fine)
+        else:
+            beta, slope = SIGNAL.at(self.signal, fine)
         alpha = ((1 - beta) * (1 + beta)).sqrt()
         alpha_slope = -beta * slope / alpha
         zeros, dtype = torch.zeros_like(t), t.dtype

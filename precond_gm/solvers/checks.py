@@ -7,12 +7,17 @@ from typing import Any
 
 from torch import Tensor
 
-from precond_gm.errors import IncompatiblePartsError, InvalidInputError, UnknownNameError
+from precond_gm.errors import (
+    IncompatiblePartsError,
+    InvalidInputError,
+    InvalidTypeError,
+    UnknownNameError,
+)
 from precond_gm.numerics.brownian import Brownian
 from precond_gm.solvers.base import AbstractSolver
 from precond_gm.values import TargetKind
 
-__all__ = ["check_accepts", "check_diffusion", "check_noise"]
+__all__ = ["check_accepts", "check_diffusion", "check_noise", "check_solver", "check_start"]
 
 _REMEDY = {
     TargetKind.DRIFT: "Use solver EulerMaruyama(), or path LinearPath() if an ODE is wanted.",
@@ -94,6 +99,36 @@ def check_noise(
             f"one Brownian increment per step and row, of variance h."
         )
     return increments
+
+
+def check_solver(solver: Any) -> None:
+    """Refuse what is no solver: names belong to the edge of the package, not to its loop.
+
+    Raises:
+        InvalidTypeError: A name, a class, or anything else.
+    """
+    if isinstance(solver, AbstractSolver):
+        return
+    given = solver if isinstance(solver, (str, tuple)) else "heun"
+    raise InvalidTypeError(
+        f"integrate takes an instance of a solver, such as Heun(); got {solver!r}. Write "
+        f"solvers.REGISTRY.resolve({given!r}) for a solver by name."
+    )
+
+
+def check_start(z0: Any) -> None:
+    """Refuse rows in which neither times nor increments have a place.
+
+    Raises:
+        InvalidTypeError: Not a floating tensor.
+    """
+    if isinstance(z0, Tensor) and z0.is_floating_point():
+        return
+    got = z0.dtype if isinstance(z0, Tensor) else type(z0).__name__
+    cast = "z0.float()" if isinstance(z0, Tensor) else "torch.as_tensor(z0, dtype=torch.float64)"
+    raise InvalidTypeError(
+        f"z0 is a tensor of floating point numbers, shape (batch, *event); got {got}. Write {cast}."
+    )
 
 
 def _name(solver: AbstractSolver) -> str:

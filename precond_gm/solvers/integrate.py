@@ -14,7 +14,7 @@ from precond_gm.numerics.brownian import Brownian
 from precond_gm.numerics.grid import check_times
 from precond_gm.numerics.noise import standard_normal
 from precond_gm.solvers.base import AbstractSolver, euler_step
-from precond_gm.solvers.checks import check_diffusion, check_noise
+from precond_gm.solvers.checks import check_diffusion, check_noise, check_solver, check_start
 from precond_gm.values import Dynamics
 
 __all__ = ["Solution", "integrate"]
@@ -78,6 +78,7 @@ def integrate(
         The final rows, the trajectory if asked for, and the number of evaluations.
 
     Raises:
+        InvalidTypeError: A solver that is no instance, or rows that are not floating.
         IncompatiblePartsError: An ODE solver where the diffusion is positive.
         InvalidInputError: A grid that is not increasing in [0, 1]; noise of another shape; dynamics
             of another shape than the rows.
@@ -94,6 +95,8 @@ def integrate(
         >>> run.num_evals, run.states.shape
         (10, torch.Size([11, 4, 2]))
     """
+    check_solver(solver)
+    check_start(z0)
     grid = check_times(times)
     check_diffusion(solver, diffusion)
     increments = check_noise(noise, grid, z0, diffusion)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from numbers import Integral
+
 from precond_gm.errors import InvalidInputError
 
 __all__ = ["check_delta", "check_steps", "check_t_max"]
@@ -13,11 +15,11 @@ def check_steps(steps: int, least: int = 1) -> int:
     Raises:
         InvalidInputError: Anything else.
     """
-    if isinstance(steps, bool) or not isinstance(steps, int) or steps < least:
+    if isinstance(steps, bool) or not isinstance(steps, Integral) or steps < least:
         raise InvalidInputError(
             f"steps is {steps!r}; this grid needs an integer of at least {least}."
         )
-    return steps
+    return int(steps)  # of numpy, say
 
 
 def check_t_max(t_max: float) -> float:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import difflib
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -18,7 +19,9 @@ from precond_gm.solvers.grids.standard import early_stopping, edm, shifted, unif
 
 __all__ = ["GRIDS", "GridLike", "make"]
 
-GridLike: TypeAlias = "str | tuple[str, dict[str, Any]] | Callable[..., Tensor] | Tensor"
+GridLike: TypeAlias = (
+    "str | tuple[str, dict[str, Any]] | Callable[..., Any] | Tensor | np.ndarray | Sequence[float]"
+)
 
 GRIDS: dict[str, Callable[..., Tensor]] = {
     "uniform": uniform,
@@ -43,7 +46,8 @@ def make(
 
     Args:
         grid: A name of ``GRIDS``, ``(name, options)``, a callable ``(steps, t_max, **options) ->
-            times``, or the user's own increasing times (then ``steps`` is not used).
+            times``, or the user's own increasing times: a tensor, an array or a sequence of
+            numbers (then ``steps`` is not used).
         steps: Number of steps n; the grid has n + 1 times.
         t_max: Largest time, in (0, 1].
         offered: What the caller knows of the process (``dynamics``, ``z0``, ...), for named grids
@@ -55,25 +59,24 @@ def make(
 
     Raises:
         UnknownNameError: No grid of that name.
-        InvalidTypeError: An option that the grid does not have.
+        InvalidTypeError: An option that the grid does not have, or no grid at all.
         InvalidInputError: Times that do not increase, or leave [0, t_max].
 
     Example:
         >>> make("uniform", 2).tolist()
         [0.0, 0.5, 1.0]
-        >>> import torch
-        >>> make(torch.tensor([0.0, 0.9, 1.0])).shape
+        >>> make([0, 0.9, 1]).shape
         torch.Size([3])
     """
-    if isinstance(grid, tuple):
+    if isinstance(grid, tuple) and len(grid) == 2 and isinstance(grid[0], str):
         name, preset = grid
-        grid, options = name, preset | options
-    if isinstance(grid, Tensor):
-        times = grid
+        grid, options = name, {**preset, **options}
+    if isinstance(grid, (Tensor, np.ndarray, list, tuple)):
+        times = _numbers(grid)
     elif callable(grid):
-        times = grid(steps, t_max, **options)
+        times = _numbers(grid(steps, t_max, **options))
     else:
-        function = _named(grid, options)
+        function = _named(str(grid), options)
         asked = inspect.signature(function).parameters
         known = {key: value for key, value in (offered or {}).items() if key in asked}
         times = function(steps, t_max, **known | options)
@@ -84,6 +87,17 @@ def make(
             f"to be used there. Stop the grid at t_max, or raise t_max."
         )
     return times.to(torch.float64)
+
+
+def _numbers(times: Any) -> Tensor:
+    """Return the user's own times as a tensor; what they are is checked later."""
+    try:
+        return times if isinstance(times, Tensor) else torch.as_tensor(times, dtype=torch.float64)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise InvalidTypeError(
+            f"a grid is a name, (name, options), increasing numbers, or a callable (steps, t_max) "
+            f"that gives them; got {times!r}, and {error}. Names: {', '.join(GRIDS)}."
+        ) from error
 
 
 def _named(name: str, options: dict[str, Any]) -> Callable[..., Tensor]:

@@ -17,7 +17,7 @@ from precond_gm.closed_form import (
     GaussianMixtureBridge,
     PointMassBridge,
 )
-from precond_gm.errors import InvalidInputError
+from precond_gm.errors import InvalidInputError, InvalidTypeError
 from precond_gm.values import Dynamics
 
 F64 = torch.float64
@@ -176,6 +176,54 @@ def test_bad_times_and_shapes(bridge: AbstractBridge, points: Tensor) -> None:
         bridge.drift(torch.zeros(3), points)
     with pytest.raises(InvalidInputError, match="of 3 coordinates"):
         bridge.drift(0.5, points[:, :2])
+
+
+QUANTITIES = ("marginal", "posterior_covariance", "roughness", "logit", "log_density", "sample")
+
+
+@pytest.mark.parametrize("t", [-0.1, 2.0, math.nan])
+def test_no_quantity_exists_outside_the_path(
+    bridge: AbstractBridge, points: Tensor, t: float
+) -> None:
+    """A covariance of -3 at t = 2 was given. Oracle: the error's text."""
+    more = {"logit": (points,), "log_density": (points,), "sample": (4,)}
+    for quantity in QUANTITIES:
+        method = getattr(bridge, quantity, None)
+        if method is not None:
+            with pytest.raises(InvalidInputError, match=r"times lie in \[0, 1\]"):
+                method(t, *more.get(quantity, ()))
+
+
+def test_densities_have_the_dtype_of_the_rows(bridge: AbstractBridge, points: Tensor) -> None:
+    """Oracle: the float64 call, at float32 resolution."""
+    single, double = bridge.log_density(0.4, points.float()), bridge.log_density(0.4, points)
+    assert single.dtype == torch.float32
+    torch.testing.assert_close(single.double(), double, rtol=1e-4, atol=1e-4)
+
+
+def test_integer_rows_are_refused(bridge: AbstractBridge, points: Tensor) -> None:
+    """Their results would be cut to integers. Oracle: the text says what to write."""
+    with pytest.raises(InvalidTypeError, match=r"got torch\.int64\. Write z\.float\(\)"):
+        bridge.drift(0.5, points.long())
+    with pytest.raises(InvalidTypeError, match=r"got ndarray\. Write torch\.as_tensor"):
+        bridge.log_density(0.5, points.numpy())
+
+
+@pytest.mark.parametrize("name", ["point", "binary", "empirical"])
+def test_the_law_at_the_end_has_no_density(name: str, points: Tensor) -> None:
+    """It was +inf or NaN everywhere. Oracle: the error's text."""
+    for density in (
+        BRIDGES[name]().log_density,
+        lambda t, z: BRIDGES[name]().marginal(t).log_prob(z),
+    ):
+        with pytest.raises(InvalidInputError, match=r"no density|density does not exist"):
+            density(1.0, points)
+
+
+def test_bits_have_no_preference_at_zero() -> None:
+    """At t = 1 the logit is 0 / 0 there. Oracle: symmetry; the sign elsewhere."""
+    z = torch.tensor([[0.0, 0.3, -1e-6]])
+    assert torch.equal(BinaryBridge(dim=3).posterior_mean(1.0, z), z.sign())
 
 
 @pytest.mark.parametrize("name", ["point", "binary", "empirical"])

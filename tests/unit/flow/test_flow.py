@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -102,6 +103,22 @@ def test_labels_follow_the_fitted_frequencies() -> None:
     assert flow.sample(2, 1, steps=1).label.tolist() == [1, 1]
 
 
+def test_numbers_and_labels_of_any_kind() -> None:
+    """Numpy and lists count as numbers and labels. Oracle: the call with an int or a tensor."""
+    flow = pg.wrap(Constant(torch.zeros(2)), num_labels=3, event_shape=(2,))
+    for n in (np.int64(3), torch.tensor(3)):
+        assert flow.sample(n, 1, steps=np.int64(2)).x.shape == (3, 2)
+    for labels in ([0, 1], (0, 1), np.array([0, 1]), torch.tensor([0, 1])):
+        assert flow.sample(labels, steps=1).label.tolist() == [0, 1]
+        assert flow.sample(2, labels, steps=1).label.tolist() == [0, 1]
+    assert flow.sample(2, np.int64(2), steps=1).label.tolist() == [2, 2]
+    for wrong in (3.0, "3", True, None, [[0], [1, 2]]):
+        with pytest.raises(InvalidTypeError, match=r"a number of rows \(an integer\), or a tensor"):
+            flow.sample(wrong, steps=1)
+    with pytest.raises(InvalidTypeError, match="one label for all rows"):
+        flow.sample(2, "cat", steps=1)
+
+
 def test_wrong_solver_for_the_path_is_refused_before_any_work() -> None:
     """A drift path with Heun: the message of the house style."""
     flow = pg.wrap(Constant(torch.zeros(2)), path="brownian-bridge", event_shape=(2,))
@@ -137,6 +154,37 @@ def test_bad_input_is_named_by_position() -> None:
         flow.loss(x, label[:4])
     with pytest.raises(InvalidInputError, match="read only once"):
         flow.fit_preconditioner(iter([x]))
+
+
+def test_rows_of_another_precision_are_explained() -> None:
+    """Oracle: the message names both dtypes, and the cast that it tells works."""
+    flow = pg.wrap(pg.models.MLP(2, width=8, depth=1), event_shape=(2,))
+    x = torch.randn(8, 2, generator=seeded(), dtype=torch.float64)
+    message = r"rows are float64, the network's weights are float32.*x\.to\(torch\.float32\)"
+    for call in (flow.loss, lambda rows: flow.encode(rows, steps=1)):
+        with pytest.raises(InvalidTypeError, match=message):
+            call(x)
+        call(x.to(torch.float32))
+    assert flow.to(torch.float64).loss(x).total.dtype == torch.float64
+
+
+def test_a_network_that_converts_its_input_is_left_to() -> None:
+    """Oracle: float64 rows reach a network with float32 weights, which promotes them."""
+    flow = pg.wrap(Constant(torch.zeros(2)), event_shape=(2,))
+    assert flow.loss(torch.zeros(4, 2, dtype=torch.float64)).total.dtype == torch.float64
+
+
+def test_a_fitted_map_knows_the_shape_of_rows() -> None:
+    """Oracle: a map fitted elsewhere on two features; z rows and pairs of three are refused."""
+    part = pg.preconditioners.REGISTRY.create("whiten")
+    part.fit(torch.randn(64, 2, generator=seeded()))
+    flow = pg.wrap(pg.models.MLP(2, width=8, depth=1), preconditioner=part)
+    assert flow.event_shape is None
+    z = torch.zeros(4, 3)
+    with pytest.raises(InvalidInputError, match=r"shape \(3,\), the flow was fitted on \(2,\)"):
+        flow.loss(z, preconditioned=True)
+    with pytest.raises(InvalidInputError, match=r"shape \(3,\), the flow was fitted on \(2,\)"):
+        flow.loss(pg.values.Pairing(z, z, None))
 
 
 def test_same_seed_same_run() -> None:

@@ -177,7 +177,7 @@ def test_shapes_are_checked() -> None:
 @pytest.mark.parametrize(
     ("make", "text"),
     [
-        (lambda: Warped(lambda t: t / 2), "schedule goes from 0 at t = 0 to 1 at t = 1; got 0 and"),
+        (lambda: Warped(lambda t: t / 2), "schedule is 0 at t = 0 and 1 at t = 1; got 0 and 0.5"),
         (lambda: VariancePreserving(signal=lambda t: 1 - t), "got 1 and 0. Shift and scale it"),
         (lambda: VariancePreserving(rate_min=3, rate_max=2), "0 < rate_min < rate_max; got 3"),
         (lambda: VariancePreserving(t_max=0), "t_max is in"),

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import precond_gm as pg
 from precond_gm.closed_form import GaussianBridge, GaussianMixtureBridge, PointMassBridge
 from precond_gm.errors import InvalidInputError, InvalidTypeError, UnknownNameError
 from precond_gm.solvers import estimate_roughness, grids
@@ -187,3 +189,31 @@ def test_geometric_needs_a_logarithm_of_steps() -> None:
     for delta in (1 / 8, 1 / 32):
         good, bad = grids.geometric(60, delta=delta), grids.early_stopping(60, delta=delta)
         assert float(bridge.marginal_kl(good)) < float(bridge.marginal_kl(bad))
+
+
+OWN = [0, 0.25, 1]
+
+
+@pytest.mark.parametrize(
+    "own",
+    [OWN, tuple(OWN), np.array(OWN), np.array(OWN, dtype=np.float32), lambda steps, t_max: OWN],
+    ids=["list", "tuple", "array", "float32", "function"],
+)
+def test_times_of_the_user_in_any_container(own: object) -> None:
+    """Oracle: the same times as a tensor, which was the only form that worked."""
+    assert torch.equal(grids.make(own), torch.tensor(OWN, dtype=torch.float64))
+    flow = pg.wrap(pg.models.MLP(2, width=4), event_shape=(2,))
+    assert flow.sample(3, grid=own, trajectory=True).trajectory.shape[0] == 3
+
+
+@pytest.mark.parametrize("own", [[0, [1]], ["0", "a"], lambda steps, t_max: None])
+def test_what_is_no_grid_is_refused(own: object) -> None:
+    """Oracle: the error's text, which says what is a grid."""
+    with pytest.raises(InvalidTypeError, match=r"a grid is a name, .* increasing numbers"):
+        grids.make(own)
+
+
+@pytest.mark.parametrize("name", [name for name in grids.GRIDS if name != "path-kl-optimal"])
+def test_numbers_of_numpy_are_numbers(name: str) -> None:
+    """Oracle: the grid for the same number as an int."""
+    assert torch.equal(grids.make(name, np.int64(4)), grids.make(name, 4))

@@ -7,7 +7,12 @@ import math
 import pytest
 import torch
 
-from precond_gm.errors import IncompatiblePartsError, InvalidInputError, NonFiniteError
+from precond_gm.errors import (
+    IncompatiblePartsError,
+    InvalidInputError,
+    InvalidTypeError,
+    NonFiniteError,
+)
 from precond_gm.solvers import Euler, EulerMaruyama, Heun, check_accepts, integrate
 from precond_gm.solvers.grids import uniform
 from precond_gm.values import TargetKind
@@ -151,3 +156,13 @@ def test_progress_goes_to_stderr(capsys: pytest.CaptureFixture[str]) -> None:
     out, err = capsys.readouterr()
     assert out == ""
     assert "3/3" in err
+
+
+def test_names_classes_and_integer_rows_are_refused() -> None:
+    """They failed inside the loop, or were cut to integers. Oracle: the text says what to write."""
+    times, z0 = uniform(2), torch.ones(2, 1)
+    for wrong in ("heun", Heun):
+        with pytest.raises(InvalidTypeError, match=r"REGISTRY\.resolve\('heun'\)"):
+            integrate(lambda t, z, label=None: -z, wrong, times, z0)
+    with pytest.raises(InvalidTypeError, match=r"got torch\.int64\. Write z0\.float\(\)"):
+        integrate(lambda t, z, label=None: -z, Heun(), times, z0.long())
