@@ -11,6 +11,7 @@ that keeps both marginals depends on the first alone; one that does not depends 
 
 from __future__ import annotations
 
+import math
 import warnings
 from dataclasses import dataclass
 
@@ -80,9 +81,9 @@ def unit_rows(z0: Tensor, z1: Tensor) -> Ends:
     """
     dtype = torch.promote_types(torch.promote_types(z0.dtype, z1.dtype), torch.float32)
     rows0, rows1 = flatten(z0).to(dtype), flatten(z1).to(dtype)
-    largest = torch.maximum(_largest(rows0), _largest(rows1))
-    limits, top = torch.finfo(dtype), float(largest)
-    if not top <= limits.max:
+    tops = [abs(float(end)) for rows in (rows0, rows1) for end in torch.aminmax(rows)]
+    limits, top = torch.finfo(dtype), max(tops)
+    if not all(each <= limits.max for each in tops):
         raise InvalidInputError(
             "the transport cost is not finite: noise or data hold NaN or infinity. Check the data "
             "where they enter, with precond_gm.numerics.rows.check_rows for example."
@@ -96,8 +97,7 @@ def unit_rows(z0: Tensor, z1: Tensor) -> Ends:
             RuntimeWarning,
             stacklevel=2,
         )
-    exponent = torch.frexp(largest).exponent - 1
-    scale = torch.ldexp(torch.ones_like(largest), exponent).clamp_min(limits.tiny)
+    scale = rows0.new_full((), max(2.0 ** (math.frexp(top)[1] - 1), limits.tiny))
     rows0, rows1 = rows0 / scale, rows1 / scale
     mean0, mean1 = rows0.mean(0), rows1.mean(0)
     return Ends(rows0.sub_(mean0), rows1.sub_(mean1), mean1 - mean0, scale)
@@ -120,9 +120,3 @@ def squared_distances(rows1: Tensor, rows0: Tensor) -> Tensor:
     square1, square0 = (torch.linalg.vector_norm(r, dim=-1).square_() for r in (rows1, rows0))
     cost = (rows1 @ rows0.mT).mul_(-2.0)
     return cost.add_(square1[..., :, None]).add_(square0[..., None, :]).clamp_min_(0.0)
-
-
-def _largest(rows: Tensor) -> Tensor:
-    """Return the largest absolute entry; NaN if there is one."""
-    low, high = torch.aminmax(rows)
-    return torch.maximum(-low, high)
