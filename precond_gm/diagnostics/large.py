@@ -9,13 +9,8 @@ from torch import Tensor
 
 from precond_gm.diagnostics.ends import Ends
 from precond_gm.errors import InvalidInputError
-from precond_gm.numerics.krylov import (
-    Spectrum,
-    between_spectrum,
-    gram,
-    gram_spectrum,
-    lanczos_spectrum,
-)
+from precond_gm.numerics.gram import Spectrum, between_spectrum, gram, gram_spectrum
+from precond_gm.numerics.krylov import lanczos_spectrum
 from precond_gm.numerics.variances import Variances
 
 __all__ = ["ALL_ROWS", "BETWEEN", "WITHIN", "Large", "large_spectra"]

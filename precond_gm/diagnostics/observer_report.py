@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from precond_gm.diagnostics.underfit import UnderfitReport
+from precond_gm.diagnostics.underfit_report import UnderfitReport
 from precond_gm.values import AbstractReport
 
 if TYPE_CHECKING:

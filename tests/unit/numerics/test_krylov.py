@@ -14,7 +14,8 @@ from precond_gm.diagnostics import conditioning
 from precond_gm.diagnostics import large as large_module
 from precond_gm.errors import InvalidInputError
 from precond_gm.numerics import krylov as krylov_module
-from precond_gm.numerics.krylov import between_spectrum, gram, gram_spectrum, lanczos_spectrum
+from precond_gm.numerics.gram import between_spectrum, gram, gram_spectrum
+from precond_gm.numerics.krylov import lanczos_spectrum
 from precond_gm.numerics.moments import Moments
 from precond_gm.numerics.spectrum import effective_rank, eigenvalues, participation_ratio
 
