@@ -12,15 +12,13 @@ from torch import Tensor
 
 from precond_gm.diagnostics.end_moments import EndMoments
 from precond_gm.diagnostics.ends import local_generator
-from precond_gm.diagnostics.judging import (
-    Basis,
+from precond_gm.diagnostics.judged_rows import (
     draw_pairs,
-    evaluating,
     inner_times,
-    predictions,
     rows_in_z,
     warn_without_labels,
 )
+from precond_gm.diagnostics.judging import Basis, evaluating, predictions
 from precond_gm.errors import InvalidInputError
 from precond_gm.flow import PreconditionedFlow
 from precond_gm.numerics.rows import RowsLike, flatten

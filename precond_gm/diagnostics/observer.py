@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from precond_gm.diagnostics.judging import LEAST_ROWS, check_margin, rows_in_z, without_labels
+from precond_gm.diagnostics.judged_rows import LEAST_ROWS, check_margin, rows_in_z, without_labels
 from precond_gm.diagnostics.observer_report import ObserverReport, Seen
 from precond_gm.diagnostics.remedy import Remedy, remedies, why_none
 from precond_gm.diagnostics.underfit import ROWS_PER_FEATURE, UnderfitReport, judge

@@ -22,19 +22,15 @@ from torch import Tensor
 from precond_gm.diagnostics.baseline import Baseline
 from precond_gm.diagnostics.end_moments import EndMoments
 from precond_gm.diagnostics.ends import local_generator
-from precond_gm.diagnostics.judging import (
-    Basis,
-    Judged,
+from precond_gm.diagnostics.judged_rows import (
     check_margin,
     draw_pairs,
-    evaluating,
     every_other,
     inner_times,
-    pooled_covariance,
-    predictions,
     rows_in_z,
     warn_without_labels,
 )
+from precond_gm.diagnostics.judging import Basis, Judged, evaluating, pooled_covariance, predictions
 from precond_gm.diagnostics.underfit_report import UnderfitReport
 from precond_gm.flow import PreconditionedFlow
 from precond_gm.numerics.rows import RowsLike
