@@ -8,6 +8,7 @@ import warnings
 import torch
 from torch import Tensor
 
+from precond_gm.diagnostics.conditioning import check_times
 from precond_gm.errors import InvalidInputError
 from precond_gm.flow import PreconditionedFlow
 from precond_gm.numerics.noise import standard_normal
@@ -121,13 +122,7 @@ def inner_times(flow: PreconditionedFlow, times: int | Tensor) -> Tensor:
         if times < 1:
             raise InvalidInputError(f"times is a number of at least 1 or a tensor; got {times}.")
         return (torch.arange(times, dtype=torch.float64) + 0.5) / times * flow.t_max
-    t = times.detach().to("cpu", torch.float64)
-    if t.ndim != 1 or not t.numel() or not bool(((t >= 0) & (t <= 1)).all()):
-        raise InvalidInputError(
-            f"times is a one-dimensional tensor within [0, 1]; got shape {tuple(t.shape)}, values "
-            f"{t.flatten()[:3].tolist()} ..."
-        )
-    return t
+    return check_times(times)
 
 
 def draw_pairs(flow: PreconditionedFlow, rows: Batch, generator: torch.Generator) -> Pairing:

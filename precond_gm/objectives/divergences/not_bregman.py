@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, ClassVar, final
+from typing import ClassVar, final
 
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
 from precond_gm.errors import InvalidInputError
 from precond_gm.objectives.divergences.base import AbstractDivergence, sum_event
+from precond_gm.objectives.user import UserFunction
 
 __all__ = ["Huber", "UserDivergence"]
 
@@ -47,7 +47,7 @@ class Huber(AbstractDivergence):
 
 
 @final
-class UserDivergence(nn.Module, AbstractDivergence):
+class UserDivergence(UserFunction, AbstractDivergence):
     """A callable ``(target, prediction) -> one number per row`` of the user's own.
 
     An ``nn.Module`` is moved and saved with the flow. Its parameters would be trained with the
@@ -66,19 +66,6 @@ class UserDivergence(nn.Module, AbstractDivergence):
 
     is_bregman: ClassVar[bool] = False
     is_translation_invariant: ClassVar[bool] = True
-
-    def __init__(self, function: Callable[[Tensor, Tensor], Tensor]) -> None:
-        super().__init__()
-        self.function = function
-
-    @property
-    def options(self) -> dict[str, Any]:
-        """Constructor arguments."""
-        return {"function": self.function}
-
-    def extra_repr(self) -> str:
-        """Name the function, unless it is a module and printed as one."""
-        return "" if isinstance(self.function, nn.Module) else f"function={self.function!r}"
 
     def forward(self, target: Tensor, prediction: Tensor) -> Tensor:
         """Return the function's value, one number per row.

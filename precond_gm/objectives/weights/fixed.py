@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, final
+from typing import final
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from precond_gm.errors import InvalidInputError
 from precond_gm.objectives.options import check_finite, check_positive
+from precond_gm.objectives.user import UserFunction
 from precond_gm.objectives.weights.base import AbstractWeight
 from precond_gm.values import Coefficients
 
@@ -78,7 +78,7 @@ class InverseRemaining(AbstractWeight):
 
 
 @final
-class UserWeight(nn.Module, AbstractWeight):
+class UserWeight(UserFunction, AbstractWeight):
     """A callable ``t -> weight`` of the user's own; positive and finite inside (0, 1).
 
     An ``nn.Module`` is moved and saved with the flow. Its parameters would be trained with the
@@ -88,19 +88,6 @@ class UserWeight(nn.Module, AbstractWeight):
         function: Function, ``functools.partial``, module or object with ``__call__``; takes times
             of shape batch, returns weights of shape batch.
     """
-
-    def __init__(self, function: Callable[[Tensor], Tensor]) -> None:
-        super().__init__()
-        self.function = function
-
-    @property
-    def options(self) -> dict[str, Any]:
-        """Constructor arguments."""
-        return {"function": self.function}
-
-    def extra_repr(self) -> str:
-        """Name the function, unless it is a module and printed as one."""
-        return "" if isinstance(self.function, nn.Module) else f"function={self.function!r}"
 
     def forward(self, t: Tensor, coefficients: Coefficients) -> Tensor:
         """Return the function's value.
