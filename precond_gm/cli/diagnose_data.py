@@ -41,11 +41,12 @@ def diagnose_data(data: Prepared, variants: Sequence[str], *, times: int, output
         by_variant,
         sections=lambda: conditioning_sections(reports, names, descents),
         figure=lambda: plot_condition({k: curves_of(r) for k, r in reports.items()}, names),
-        text=lambda: "\n".join(
-            [*conditioning_verdict(reports, names), "", *_table(reports, data.label_names)]
-        ),
+        text=lambda: "\n".join([*conditioning_verdict(reports, names), "", *_table(reports)]),
         numbers=reports,
     )
+    for name, report in reports.items():
+        for note in (*report.notes, *_unreadable(report, names)):
+            click.echo(f"{name}: {note}", err=True)
 
 
 def _measured(
@@ -91,8 +92,8 @@ def _resolved(parts: dict[str, Any]) -> dict[str, Any]:
     return {kind: made(kinds[kind], part) for kind, part in parts.items()}
 
 
-def _table(reports: dict[str, ConditioningReport], names: Sequence[str]) -> list[str]:
-    """Lay out a line per variant; notes go to stderr."""
+def _table(reports: dict[str, ConditioningReport]) -> list[str]:
+    """Lay out a line per variant."""
     from precond_gm.report.verdict import number
 
     width = max(map(len, reports))
@@ -105,8 +106,6 @@ def _table(reports: dict[str, ConditioningReport], names: Sequence[str]) -> list
         lines.append(
             f"{name:{width}}  {number(report.worst):>15}  {labelled:>16}  {middle:>10}  {rank:>14}"
         )
-        for note in (*report.notes, *_unreadable(report, names)):
-            click.echo(f"{name}: {note}", err=True)
     return lines
 
 

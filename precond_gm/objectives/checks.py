@@ -21,10 +21,10 @@ from precond_gm.errors import (
 from precond_gm.numerics.conversion import check_conversion
 from precond_gm.objectives.divergences.domain import Domain
 from precond_gm.objectives.divergences.not_bregman import UserDivergence
+from precond_gm.objectives.double_emphasis import warn_of_double_emphasis
 from precond_gm.objectives.ends import Ends, behaviour, interior
 from precond_gm.objectives.implied import ImpliedWeight, target_power
 from precond_gm.objectives.objective import Objective
-from precond_gm.objectives.twice import warn_twice
 from precond_gm.objectives.weights.fixed import UserWeight
 from precond_gm.values import TargetKind
 
@@ -65,7 +65,9 @@ def check_objective(objective: Objective, implied: ImpliedWeight, *, strict: boo
     _warn_discrete(objective)
     _warn_vanishing(objective, implied)
     _warn_trainable(objective)
-    warn_twice(objective, t, implied(t).log(), weight.log(), law.log_emphasis(t).detach().double())
+    warn_of_double_emphasis(
+        objective, t, implied(t).log(), weight.log(), law.log_emphasis(t).detach().double()
+    )
 
 
 def _weight_on(objective: Objective, implied: ImpliedWeight, t: Tensor) -> Tensor:

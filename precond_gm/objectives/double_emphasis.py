@@ -15,7 +15,7 @@ from precond_gm.objectives.adaptive import AbstractAdaptive
 from precond_gm.objectives.objective import Objective
 from precond_gm.objectives.weights.base import AbstractWeight
 
-__all__ = ["likeness", "warn_twice"]
+__all__ = ["likeness", "warn_of_double_emphasis"]
 
 # At 0.95 nine tenths of the variance of one log-shape are explained by the other. Published pairs
 # that are meant lie below (EDM's weight and law at 0.69, 1/(1.05-t)^2 and EDM's law at 0.87), pairs
@@ -25,7 +25,7 @@ ALIKE = 0.95
 WEAKER, FLAT = 1 / 3, 0.02
 
 
-def warn_twice(
+def warn_of_double_emphasis(
     objective: Objective, t: Tensor, implied: Tensor, weight: Tensor, law: Tensor
 ) -> None:
     """Warn where two of implied weight, weight and time law emphasise the same times.
