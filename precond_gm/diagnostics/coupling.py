@@ -7,7 +7,7 @@ starts from there whatever the coupling did in training.
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -27,9 +27,6 @@ from precond_gm.diagnostics.pair_measures import (
 )
 from precond_gm.numerics.rows import check_label, check_rows
 from precond_gm.values import Pairing
-
-if TYPE_CHECKING:
-    pass
 
 __all__ = [
     "CouplingReport",
@@ -68,6 +65,7 @@ def coupling(
         InvalidInputError: NaN, or shapes that do not belong together.
 
     Example:
+        >>> import math
         >>> draw = torch.Generator().manual_seed(0)
         >>> z0, z1 = torch.randn(2, 64, 2, generator=draw).unbind()
         >>> report = coupling(z0, z1, None, "ot")
