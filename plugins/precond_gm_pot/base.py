@@ -12,7 +12,7 @@ from torch import Tensor
 from precond_gm.couplings import AbstractCoupling, Plan, pair_within_label
 from precond_gm.couplings.within_label import check_pair
 from precond_gm.values import Pairing
-from precond_gm_pot.cost import Costs, costs_of, unit_rows
+from precond_gm_pot.cost import Ends, ends_of
 from precond_gm_pot.groups import Groups, groups_of
 
 __all__ = ["AbstractEntropic", "AbstractTransport"]
@@ -84,11 +84,11 @@ class AbstractEntropic(AbstractGrouped):
     """
 
     @abc.abstractmethod
-    def plans(self, costs: Costs, weight: Tensor) -> Plan:
+    def plans(self, ends: Ends, weight: Tensor) -> Plan:
         """Return the plans of all groups.
 
         Args:
-            costs: Squared distances, shape ``groups data noise``.
+            ends: Noise and data, shape ``groups rows dim``.
             weight: Weight of each row, shape ``groups rows``; rows without weight are padding.
         """
 
@@ -119,16 +119,15 @@ class AbstractEntropic(AbstractGrouped):
             partner[place] = some.index.gather(1, self.choose(plan, some.counts, generator))
             if weight is not None and plan.mass is not None:
                 weight[place] = plan.mass.to(weight.dtype)
-        return Pairing(z0[partner[:-1]], z1, label, None if weight is None else weight[:-1])
+        return Pairing(
+            z0.index_select(0, partner[:-1]), z1, label, None if weight is None else weight[:-1]
+        )
 
     def _solved(
         self, z0: Tensor, z1: Tensor, label: Tensor | None
     ) -> Iterator[tuple[Groups, Plan]]:
         """Yield groups of rows with their plans."""
-        ends = unit_rows(z0, z1)
+        ends = ends_of(z0, z1)
         for some in groups_of(label, ends.rows1):
-            data, noise = ends.rows1[some.index], ends.rows0[some.index]
-            mean1, mean0 = (some.weight[:, None, :] @ rows for rows in (data, noise))
-            gap = ends.gap + (mean1 - mean0)[:, 0]
-            costs = costs_of(data.sub_(mean1), noise.sub_(mean0), gap, ends.scale)
-            yield some, self.plans(costs, some.weight)
+            rows0, rows1 = some.gather(ends.rows0), some.gather(ends.rows1)
+            yield some, self.plans(Ends(rows0, rows1, ends.scale, some.weight), some.weight)

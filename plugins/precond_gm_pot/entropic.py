@@ -16,13 +16,13 @@ arithmetic, and a call of NumPy takes a fifth of one of torch.
 What makes it fast: the potentials are absorbed into a kernel, so that a sweep is two matrix-vector
 products; falling temperatures reach a small epsilon in tens of sweeps instead of thousands; steps
 longer than Sinkhorn's, as long as its measured rate calls for, need a third of the sweeps (225 fall
-to 50 for 128 rows of ten labels at d = 2 and epsilon = 0.01); and for a finite rho the best common
-shift ``f + s, g - s`` has a closed form. Sweeps alone find that shift at the rate ``tau**2``, in
-about 100 sweeps at epsilon = rho / 20 where 20 do with it.
+to 50 for 128 rows of ten labels at d = 2 and epsilon = 0.01); and for a finite rho the best shifts
+``f + s, g + t`` have a closed form. Sweeps alone find them at the rate ``tau**2``, in about 100
+sweeps at epsilon = rho / 20 where 5 to 15 do with them.
 
 References:
     1306.0895 (Sinkhorn); 1607.05816 (unbalanced, absorption into the kernel); 2201.00730, section
-    3 (the shift); 1711.01851 and 2012.12562 (longer steps, and their length from the rate).
+    3 (the shifts); 1711.01851 and 2012.12562 (longer steps, and their length from the rate).
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ def sweep(cost: Tensor, weight: Tensor, column: Tensor, epsilon: Tensor, *, swee
     kernel = Kernel(xp, *given)
     for _ in range(0, sweeps, SWEEPS):
         kernel.sweep(SWEEPS).adapt(SWEEPS)
-    return torch.as_tensor(kernel.column)
+    return torch.as_tensor(kernel.potentials[1])
 
 
 def to_tolerance(
@@ -112,16 +112,16 @@ def to_tolerance(
     costs, weights, column, final, price, temperature = given
     while (temperature > 2 * final).any():
         kernel = Kernel(xp, costs, weights, column, xp.maximum(temperature, final), price)
-        column, temperature = kernel.sweep(SWEEPS).column, temperature / COOLING
+        column, temperature = kernel.sweep(SWEEPS).potentials[1], temperature / COOLING
     made, kernel = 0, Kernel(xp, costs, weights, column, final, price)
     while True:
         kernel.sweep(SWEEPS).adapt(SWEEPS)
         made += SWEEPS
         if made >= max_sweeps or (kernel.violation <= tolerance).all():
-            found = kernel.row, kernel.column, kernel.epsilon[:, 0], kernel.violation
+            found = *kernel.potentials, kernel.epsilon[:, 0, 0], kernel.violation
             return Potentials(*(torch.as_tensor(x) for x in found)), made
         if kernel.is_worn:
-            kernel = Kernel(xp, costs, weights, kernel.column, final, price)
+            kernel = Kernel(xp, costs, weights, kernel.potentials[1], final, price)
 
 
 def warn_if_off(found: Potentials, sweeps: int, tolerance: float, *, who: str, remedy: str) -> None:

@@ -13,7 +13,7 @@ from precond_gm.errors import InvalidInputError
 from precond_gm.values import Pairing
 from precond_gm_pot.assignment import SOLVERS, assign
 from precond_gm_pot.base import AbstractTransport
-from precond_gm_pot.cost import unit_rows
+from precond_gm_pot.cost import ends_of
 
 __all__ = ["Exact"]
 
@@ -59,7 +59,7 @@ class Exact(AbstractTransport):
         self, z0: Tensor, z1: Tensor, label: Tensor | None, generator: torch.Generator | None
     ) -> Pairing:
         """Permute the noise of one group."""
-        return Pairing(z0[self._partner(z0, z1)], z1, label)
+        return Pairing(z0.index_select(0, self._partner(z0, z1)), z1, label)
 
     @torch.no_grad()
     def plan(self, z0: Tensor, z1: Tensor) -> Plan:
@@ -72,6 +72,5 @@ class Exact(AbstractTransport):
         """Return the number of the noise row of each data row."""
         if z0.shape[0] == 1:
             return torch.zeros(1, dtype=torch.long, device=z0.device)
-        ends = unit_rows(z0, z1)
-        # |z0 - z1|^2 less the two norms, which are the same in every permutation.
-        return assign(-ends.rows1 @ ends.rows0.T, self.solver)
+        ends = ends_of(z0, z1)
+        return assign(ends.inner_cost, self.solver)

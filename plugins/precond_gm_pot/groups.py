@@ -26,6 +26,10 @@ class Groups:
     weight: Tensor
     counts: list[int]
 
+    def gather(self, rows: Tensor) -> Tensor:
+        """Return the rows of each label, shape ``labels rows dim``, as a copy."""
+        return rows.index_select(0, self.index.flatten()).view(*self.index.shape, -1)
+
 
 def groups_of(label: Tensor | None, like: Tensor) -> list[Groups]:
     """Group the rows of a batch, all together if there are no labels.

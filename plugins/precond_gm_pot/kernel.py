@@ -29,49 +29,63 @@ class Kernel:
     def __init__(
         self, xp: Any, cost: Any, weight: Any, column: Any, epsilon: Any, rho: Any
     ) -> None:
-        self.xp, self.weight, self.rho = xp, weight, None if rho is None else rho[:, None]
-        self.epsilon = epsilon.clip(LEAST_MASS)[:, None]  # equal costs would leave none
-        kernel = column[:, None, :] - cost
-        kernel /= self.epsilon[..., None]
-        top = xp.amax(kernel, 2)
-        kernel -= top[..., None]
+        # Vectors are columns of a matrix from here on, and what a group has is a matrix of one.
+        self.xp, self.weight, column = xp, weight[..., None], column[..., None]
+        self.rho: Any = None if rho is None else rho[:, None, None]
+        self.epsilon = epsilon.clip(LEAST_MASS)[:, None, None]  # equal costs would leave none
+        kernel = xp.swapaxes(column, 1, 2) - cost
+        kernel /= self.epsilon
+        top = xp.amax(kernel, 2)[..., None]
+        kernel -= top
         self._kernel = xp.exp(xp.clip(kernel, LOWEST_EXPONENT, None, out=kernel), out=kernel)
         self._turned = xp.swapaxes(kernel, 1, 2)
-        self._absorbed = -self.epsilon * top, column
+        self._absorbed = xp.stack((-self.epsilon * top, column))
         self._power: Any = -1.0
-        self._units: tuple[Any, Any] = (None, None)
+        self._units: Any = (None, None)
         if self.rho is not None:  # what the potentials ask of a unit of mass is not one then
             total = self.rho + self.epsilon
             self._power = -self.rho / total
-            self._units = tuple(xp.exp(f / -total) for f in self._absorbed)
+            self._units = xp.exp(self._absorbed / -total)
         self._least = xp.full_like(column, LEAST_MASS)
-        self._v = xp.ones_like(column)
-        self._u = self._factor(self._kernel, self._v, self._units[0])
         self._beyond: Any = None  # by how much a step is longer than Sinkhorn's
-        self.violation: Any = None
+        self._v = xp.ones_like(column)
+        self._u = self._step(self._mass(self._kernel, self._v), None, self._units[0], None)
+        self._mass_of_columns = self._mass(self._turned, self._u)
+        self._violation: Any = None
+        self.sweep(0).adapt(1)  # a violation that the first sweeps can be compared with
 
     def sweep(self, sweeps: int) -> Kernel:
         """Make some sweeps and return the kernel; the last half of one makes the rows exact."""
-        u, v = self._u, self._v
+        u, v, mass = self._u, self._v, self._mass_of_columns
         for left in reversed(range(sweeps)):
-            v = self._step(self._turned, u, v, self._units[1], self._beyond)
-            u = self._step(self._kernel, v, u, self._units[0], self._beyond if left else None)
-        row, column = self._absorbed
-        self.row = row + self.epsilon * self.xp.log(u)
-        self.column = column + self.epsilon * self.xp.log(v)
+            v = self._step(mass, v, self._units[1], self._beyond)
+            mass = self._mass(self._kernel, v)
+            u = self._step(mass, u, self._units[0], self._beyond if left else None)
+            mass = self._mass(self._turned, u)
+        factors = self.xp.stack((u, v))
+        self._potentials = self._absorbed + self.epsilon * self.xp.log(factors)
         if self.rho is not None:
-            shift = self._log_mean(self.row) - self._log_mean(self.column)
-            shift *= self.rho / 2
-            self.row, self.column = self.row + shift, self.column - shift
+            shift = self._best_shift()
+            self._potentials += shift
             factor = self.xp.exp(shift / self.epsilon)
-            u, v = u * factor, v / factor
-        self._u, self._v = u, v
+            factors, mass = factors * factor, mass * factor[0]
+        (self._u, self._v), self._mass_of_columns = factors, mass
         return self
+
+    @property
+    def potentials(self) -> Any:
+        """Potentials of rows and columns after the last sweeps, shape ``2 groups rows``."""
+        return self._potentials[..., 0]
+
+    @property
+    def violation(self) -> Any:
+        """Violation of each group when it was last measured."""
+        return self._violation[:, 0, 0]
 
     @property
     def is_worn(self) -> bool:
         """Whether factors are so large that a new kernel should absorb them."""
-        return any(float(abs(self.xp.log(x)).max()) > WORN for x in (self._u, self._v))
+        return bool((abs(self._potentials - self._absorbed) > WORN * self.epsilon).any())
 
     def adapt(self, sweeps: int) -> None:
         """Measure the violation, and set the length of a step by its fall over the last sweeps.
@@ -79,34 +93,42 @@ class Kernel:
         Over-relaxation by ``1 + b`` turns the rate theta of plain sweeps into the rate r with
         ``(r + b)^2 = r theta (1 + b)^2``, and is best at ``1 + b = 2 / (1 + sqrt(1 - theta))``.
         """
-        mass = self._v * self._mass(self._turned, self._u)
-        asked = 1.0 if self.rho is None else self.xp.exp(self.column / -self.rho)
-        gap, total = self.weight * abs(mass - asked), self.weight * (mass + asked)
-        before, self.violation = self.violation, gap.sum(1) / total.sum(1)
+        mass = self._v * self._mass_of_columns
+        asked = 1.0 if self.rho is None else self.xp.exp(self._potentials[1] / -self.rho)
+        gap, total = (self._total(x) for x in (abs(mass - asked), mass + asked))
+        before, self._violation = self._violation, gap / total
         if before is None:
             return
         beyond = 0.0 if self._beyond is None else self._beyond
         with np.errstate(divide="ignore", invalid="ignore"):  # a group may be done
-            rate = (self.violation / before)[:, None] ** (1 / sweeps)
+            rate = (self._violation / before) ** (1 / sweeps)
             theta = (rate + beyond) ** 2 / (rate * (1 + beyond) ** 2)
         longer = 2 / (1 + (1 - theta.clip(0, SLOWEST)) ** 0.5) - 1
         self._beyond = self.xp.where((rate > 0) & (rate < 1), longer, 0.0)
 
     def _mass(self, side: Any, other: Any) -> Any:
         """Return the mass of each row or column but for its own factor, given the other factors."""
-        return self.xp.matmul(side, (self.weight * other)[..., None])[..., 0]
+        return self.xp.matmul(side, self.weight * other)
 
-    def _factor(self, side: Any, other: Any, unit: Any) -> Any:
+    def _step(self, mass: Any, old: Any, unit: Any, beyond: Any) -> Any:
         """Return what each row or column is to be multiplied by."""
-        factor = self.xp.maximum(self._mass(side, other), self._least) ** self._power
-        return factor if unit is None else factor * unit
-
-    def _step(self, side: Any, other: Any, old: Any, unit: Any, beyond: Any) -> Any:
-        new = self._factor(side, other, unit)
+        new = self.xp.maximum(mass, self._least) ** self._power
+        if unit is not None:
+            new = new * unit
         return new if beyond is None else new * (new / old) ** beyond
 
-    def _log_mean(self, potential: Any) -> Any:
-        """Return log sum_i w_i exp(-f_i / rho) of each group, shape ``groups 1``."""
-        exponent = potential / -self.rho
-        top = self.xp.amax(exponent, 1)[:, None]
-        return top + self.xp.log((self.weight * self.xp.exp(exponent - top)).sum(1))[:, None]
+    def _total(self, values: Any) -> Any:
+        """Return the weighted sum over the rows of each group; vectors may be stacked."""
+        return self.xp.matmul(self.xp.swapaxes(self.weight, 1, 2), values)
+
+    def _best_shift(self) -> Any:
+        """Return what to add to both potentials of each group, right after the rows were made so.
+
+        Of all ``f + s, g + t``, the best make the mass of the plan, ``sum_i w_i exp(-f_i / rho)``
+        and ``sum_j w_j exp(-g_j / rho)`` equal; the first two are already.
+        """
+        exponent = self._potentials / -self.rho
+        top = self.xp.amax(exponent, 2)[..., None]
+        row, column = top + self.xp.log(self._total(self.xp.exp(exponent - top)))
+        part = (row - column) * (self.rho / (2 * self.rho + self.epsilon))
+        return self.xp.stack((part * self.rho, part * -(self.rho + self.epsilon)))

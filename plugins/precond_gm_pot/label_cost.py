@@ -13,7 +13,7 @@ from precond_gm.couplings.within_label import check_pair
 from precond_gm.errors import InvalidInputError
 from precond_gm.values import Pairing
 from precond_gm_pot.assignment import assign
-from precond_gm_pot.cost import costs_of, unit_rows
+from precond_gm_pot.cost import ends_of
 
 __all__ = ["LabelCost"]
 
@@ -80,18 +80,18 @@ class LabelCost(AbstractCoupling):
                 "the coupling 'label-cost' needs the label of each data row, and this batch has "
                 "none. Pass label=, or use the coupling 'ot'."
             )
-        ends = unit_rows(z0, z1)
-        costs = costs_of(ends.rows1, ends.rows0, ends.gap, ends.scale)
+        ends = ends_of(z0, z1)
+        cost = ends.centred_cost
         crosses = label[:, None] != label[None, :]
         if self.weight is None:
-            weight = self.weight_of(costs.but_constant, crosses)
+            weight = self.weight_of(ends.cost_but_constant, crosses)
         else:
             weight = self.weight / ends.scale / ends.scale
         # What a row adds to all its costs is the same in every permutation. A weight above the cost
         # of all pairs together forbids crossing; a larger one, or infinity, does no more.
-        highest = (len(z1) * costs.centred.amax()).clamp_min(1.0)
-        cost = costs.centred + torch.minimum(weight, highest) * crosses
-        return Pairing(z0[assign(cost)], z1, label)
+        highest = (len(z1) * cost.amax()).clamp_min(1.0)
+        cost += torch.minimum(weight, highest) * crosses
+        return Pairing(z0.index_select(0, assign(cost)), z1, label)
 
     def weight_of(self, cost: Tensor, crosses: Tensor) -> Tensor:
         """Return the weight that leaves ``ratio`` of the crossing pairs below the drawn one."""

@@ -13,7 +13,7 @@ from precond_gm.errors import InvalidInputError
 from precond_gm.values import Pairing
 from precond_gm_pot.assignment import assign, potentials
 from precond_gm_pot.base import AbstractTransport
-from precond_gm_pot.cost import costs_of, unit_rows
+from precond_gm_pot.cost import ends_of
 
 __all__ = ["Partial"]
 
@@ -67,9 +67,8 @@ class Partial(AbstractTransport):
         self, z0: Tensor, z1: Tensor, label: Tensor | None, generator: torch.Generator | None
     ) -> Pairing:
         """Pair one group by an assignment with dummy rows that take what is left over."""
-        ends = unit_rows(z0, z1)
         # As many pairs are made whatever is taken off all costs, so their constant may go.
-        cost = costs_of(ends.rows1, ends.rows0, ends.gap, ends.scale).but_constant
+        cost = ends_of(z0, z1).cost_but_constant
         n = cost.shape[0]
         left = n - max(1, round(self.share * n))
         if left == 0:

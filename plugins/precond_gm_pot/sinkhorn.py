@@ -13,7 +13,7 @@ from precond_gm.couplings.plan import Plan
 from precond_gm.errors import InvalidInputError
 from precond_gm_pot.assignment import assign
 from precond_gm_pot.base import AbstractEntropic
-from precond_gm_pot.cost import Costs
+from precond_gm_pot.cost import Ends, mean_cost
 from precond_gm_pot.entropic import to_tolerance, warn_if_off
 
 __all__ = ["Sinkhorn"]
@@ -72,10 +72,12 @@ class Sinkhorn(AbstractEntropic):
                 f"{self.tolerance} and {self.max_sweeps}."
             )
 
-    def plans(self, costs: Costs, weight: Tensor) -> Plan:
+    def plans(self, ends: Ends, weight: Tensor) -> Plan:
         """Return plans, and warn if their noise marginals are wrong."""
-        cost = costs.centred  # potentials take up the rest
-        unit = costs.mean(weight) if self.relative else costs.scale.reciprocal().square()
+        cost = ends.centred_cost  # potentials take up the rest
+        unit = ends.scale.reciprocal().square()
+        if self.relative:
+            unit = mean_cost(cost, weight) + ends.gap.square().sum(1)
         smallest = torch.finfo(cost.dtype).eps * cost.amax((1, 2))  # what rounding leaves of a cost
         epsilon = torch.maximum(self.epsilon * unit, smallest)
         found, sweeps = to_tolerance(

@@ -12,7 +12,7 @@ from torch import Tensor
 from precond_gm.couplings.plan import Plan
 from precond_gm.errors import InvalidInputError
 from precond_gm_pot.base import AbstractEntropic
-from precond_gm_pot.cost import Costs
+from precond_gm_pot.cost import Ends, mean_cost
 from precond_gm_pot.entropic import to_tolerance, warn_if_off
 
 __all__ = ["Unbalanced"]
@@ -70,10 +70,10 @@ class Unbalanced(AbstractEntropic):
         """False: far rows lose mass on both sides."""
         return False
 
-    def plans(self, costs: Costs, weight: Tensor) -> Plan:
+    def plans(self, ends: Ends, weight: Tensor) -> Plan:
         """Return plans with the mass of each data row, and warn if the sweeps stopped early."""
-        cost = costs.but_constant  # which changes the mass of a plan only, and it is divided out
-        unit = costs.mean(weight).clamp_min(torch.finfo(cost.dtype).tiny)
+        cost = ends.cost
+        unit = mean_cost(cost, weight).clamp_min(torch.finfo(cost.dtype).tiny)
         found, sweeps = to_tolerance(
             cost,
             weight,

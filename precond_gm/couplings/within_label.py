@@ -54,7 +54,8 @@ def pair_within_label(
         return pair(z0, z1, None)
     order = torch.argsort(label, stable=True)
     counts = torch.unique(label, return_counts=True)[1].tolist()
-    parts = [pair(z0[rows], z1[rows], label[rows]) for rows in torch.split(order, counts)]
+    sorted_ends = (rows.index_select(0, order).split(counts) for rows in (z0, z1, label))
+    parts = [pair(*ends) for ends in zip(*sorted_ends, strict=True)]
     back = torch.argsort(order)
     z0, z1 = torch.cat([part.z0 for part in parts]), torch.cat([part.z1 for part in parts])
     weight = None
@@ -62,7 +63,7 @@ def pair_within_label(
         equal = torch.ones_like(label, dtype=z1.dtype)
         weights = [equal[: len(p.z1)] if p.weight is None else p.weight for p in parts]
         weight = torch.cat(weights)[back]
-    return Pairing(z0[back], z1[back], label, weight)
+    return Pairing(z0.index_select(0, back), z1.index_select(0, back), label, weight)
 
 
 @final

@@ -14,8 +14,9 @@ from torch import Tensor
 
 from precond_gm.errors import InvalidInputError
 from precond_gm_pot import Exact, Sinkhorn, Unbalanced, entropic, kernel
-from precond_gm_pot.cost import costs_of, unit_rows
+from precond_gm_pot.cost import ends_of, mean_cost
 from precond_gm_pot.groups import groups_of
+from precond_gm_pot.kernel import Kernel
 
 
 def gen(seed: int) -> torch.Generator:
@@ -180,10 +181,13 @@ def test_identical_rows() -> None:
 def test_costs_are_squared_distances() -> None:
     """Oracle: differences, squared and summed; the common scale is taken out."""
     z0, z1 = rows(5, 3, 0), rows(5, 3, 1)
-    ends = unit_rows(z0, z1 + 3)
-    parts = costs_of(ends.rows1, ends.rows0, ends.gap, ends.scale)
-    got = (parts.but_constant + parts.constant) * ends.scale**2
-    np.testing.assert_allclose(got.numpy(), costs(z0, z1 + 3), rtol=1e-10)
+    ends, expected = ends_of(z0, z1 + 3), costs(z0, z1 + 3)
+    whole, constant = ends.cost * ends.scale**2, ends.gap.square().sum()
+    np.testing.assert_allclose(whole.numpy(), expected, rtol=1e-10)
+    whole = (ends.cost_but_constant + constant) * ends.scale**2
+    np.testing.assert_allclose(whole.numpy(), expected, rtol=1e-10)
+    mean = mean_cost(ends.cost[None], torch.full((1, 5), 0.2, dtype=z0.dtype)) * ends.scale**2
+    np.testing.assert_allclose(float(mean), expected.mean(), rtol=1e-10)
 
 
 @pytest.mark.parametrize(
@@ -259,6 +263,24 @@ def test_longer_steps_find_the_same_plan_sooner(monkeypatch: pytest.MonkeyPatch)
     longer, few = sweeps_needed(0.99, monkeypatch)
     torch.testing.assert_close(longer, plain, atol=1e-5, rtol=0)
     assert few < many / 2
+
+
+def test_best_shifts_find_the_same_plan_sooner(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Oracle: sweeps without them. Tolerance: the stopping rule over what their rate leaves."""
+    cost = (rows(128, 64, 0)[:, None] - rows(128, 64, 1)).square().sum(2)[None]
+    weight, unit = torch.full_like(cost[:, 0], 1 / 128), cost.mean((1, 2))
+
+    def solve() -> tuple[Tensor, int]:
+        found, sweeps = entropic.to_tolerance(
+            cost, weight, unit / 20, tolerance=1e-6, max_sweeps=5000, rho=unit
+        )
+        return found.log_plan(cost, weight), sweeps
+
+    shifted, few = solve()
+    monkeypatch.setattr(Kernel, "_best_shift", lambda kernel: 0 * kernel._potentials)
+    plain, many = solve()
+    torch.testing.assert_close(shifted, plain, atol=1e-4, rtol=0)
+    assert few <= 20 < 2 * few < many
 
 
 @pytest.mark.parametrize("rho", [None, 0.5])
