@@ -54,8 +54,8 @@ def pair_within_label(
         return pair(z0, z1, None)
     order = torch.argsort(label, stable=True)
     counts = torch.unique(label, return_counts=True)[1].tolist()
-    sorted_ends = (rows.index_select(0, order).split(counts) for rows in (z0, z1, label))
-    parts = [pair(*ends) for ends in zip(*sorted_ends, strict=True)]
+    groups = (torch.split(rows.index_select(0, order), counts) for rows in (z0, z1, label))
+    parts = [pair(*group) for group in zip(*groups, strict=True)]
     back = torch.argsort(order)
     z0, z1 = torch.cat([part.z0 for part in parts]), torch.cat([part.z1 for part in parts])
     weight = None
