@@ -25,7 +25,7 @@ from precond_gm.flow.state import stripped
 from precond_gm.objectives import divergences, time_laws, weights
 from precond_gm.registry import Registry
 
-__all__ = ["load", "read_state", "save", "write_state"]
+__all__ = ["describe_parts", "load", "read_state", "save", "write_state"]
 
 FORMAT = "precond_gm.flow"
 VERSION = 1
@@ -59,21 +59,7 @@ def save(flow: PreconditionedFlow, path: str | os.PathLike[str]) -> None:
         >>> type(pg.load(file)).__name__
         'PreconditionedFlow'
     """
-    objective = flow.objective
-    parts: dict[str, Any] = {
-        "preconditioner": flow.preconditioner,
-        "coupling": flow.coupling,
-        "path": flow.path,
-        "divergence": objective.divergence,
-        "weight": objective.weight,
-        "time_law": objective.time_law,
-    }
-    described: dict[str, Any] = {}
-    absent: dict[str, str] = {}
-    for role, part in parts.items():
-        described[role], reason = _described(REGISTRIES[role], part)
-        if reason:
-            absent[role] = reason
+    objective, (described, absent) = flow.objective, describe_parts(flow)
     write_state(
         {
             "format": FORMAT,
@@ -99,6 +85,21 @@ def save(flow: PreconditionedFlow, path: str | os.PathLike[str]) -> None:
         path,
         verify=True,
     )
+
+
+def describe_parts(flow: PreconditionedFlow) -> tuple[dict[str, Any], dict[str, str]]:
+    """Return what makes each part of a flow again, and why where nothing can, both by role."""
+    parts = {
+        "preconditioner": flow.preconditioner,
+        "coupling": flow.coupling,
+        "path": flow.path,
+        "divergence": flow.objective.divergence,
+        "weight": flow.objective.weight,
+        "time_law": flow.objective.time_law,
+    }
+    found = {role: _described(REGISTRIES[role], part) for role, part in parts.items()}
+    described = {role: description for role, (description, _) in found.items()}
+    return described, {role: reason for role, (_, reason) in found.items() if reason}
 
 
 def load(

@@ -8,6 +8,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from precond_gm.errors import CheckpointError
 from precond_gm.tracking.store import absolute
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ def log_flow(
 
     Raises:
         UnknownNameError: The network is not one of the package's, so it could not be built again.
+        CheckpointError: Nor could one of the other parts.
     """
     import mlflow
     import numpy as np
@@ -45,9 +47,15 @@ def log_flow(
     from mlflow.types import ParamSchema, ParamSpec, Schema, TensorSpec
 
     from precond_gm import models
-    from precond_gm.checkpoint import save, write_state
+    from precond_gm.checkpoint import describe_parts, save, write_state
 
     models.REGISTRY.describe(flow.field.model)
+    if absent := describe_parts(flow)[1]:
+        why = "; ".join(f"{role} ({reason})" for role, reason in absent.items())
+        raise CheckpointError(
+            f"MLflow could not load this flow again: {why}. Register the part's class, or keep the "
+            f"flow with pg.save and give the part to pg.load."
+        )
     signature = ModelSignature(
         inputs=Schema([TensorSpec(np.dtype(np.int64), (-1,))]),
         outputs=Schema([TensorSpec(np.dtype(np.float32), (-1, *(flow.event_shape or ())))]),

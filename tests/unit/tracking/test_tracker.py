@@ -165,6 +165,21 @@ def test_a_network_of_ones_own_cannot_be_a_model(uri: str) -> None:
         tracker.log_model(flow)
 
 
+def test_a_part_of_ones_own_cannot_be_in_a_model(uri: str) -> None:
+    """Oracle: the error's text, before anything is uploaded that could not be opened."""
+    import precond_gm as pg
+    from precond_gm.errors import CheckpointError
+    from precond_gm.paths import Interpolant
+
+    path = Interpolant(alpha=lambda t: (1 - t) ** 2)
+    flow = pg.wrap(pg.models.MLP(2, width=8), event_shape=(2,), path=path)
+    with (
+        MlflowTracker("shared", tracking_uri=uri) as tracker,
+        pytest.raises(CheckpointError, match=r"path \(Interpolant has the option 'alpha', a func"),
+    ):
+        tracker.log_model(flow)
+
+
 def test_a_locked_database_is_said(uri: str, tmp_path: Path) -> None:
     """Another program holds the SQLite file; MLflow gives up after its own five seconds.
 
