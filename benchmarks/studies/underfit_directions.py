@@ -77,8 +77,8 @@ def conclude(table: Table) -> None:
     for index, step in enumerate(at):
         ends = [table.series(variant, "directions")[1][index] for variant in VARIANTS]
         cells = (f"{mean:.1f} +- {half:.1f}" for mean, half in ends)
-        ratio = ends[0][0] / ends[1][0] if ends[1][0] else math.inf
-        print(f"{step:>6.0f}", *(f"{cell:>17}" for cell in cells), f"  {ratio:.1f} times fewer")
+        fewer = f"{ends[0][0] / ends[1][0]:.1f} times fewer" if ends[1][0] else "none is left"
+        print(f"{step:>6.0f}", *(f"{cell:>17}" for cell in cells), f"  {fewer}")
 
 
 def draw(table: Table, out: Path) -> None:
