@@ -11,8 +11,8 @@ from torch import Tensor, nn
 
 from precond_gm.flow import wrap
 from precond_gm.models import MLP
+from precond_gm.options import check_counts
 from precond_gm.preconditioners.flows import AbstractFlow
-from precond_gm.preconditioners.options import check_counts
 from precond_gm.solvers import RK4, integrate
 from precond_gm.values import Batch, Dynamics, InverseKind, Transformed
 

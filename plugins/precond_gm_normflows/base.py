@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from precond_gm.options import check_counts, check_widths
 from precond_gm.preconditioners.flows import AbstractFlow
-from precond_gm.preconditioners.options import check_counts, check_widths
 from precond_gm.values import Transformed
 
 __all__ = ["MAX_LOG_SCALE", "AbstractNormflows", "Layers"]

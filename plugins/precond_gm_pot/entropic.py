@@ -113,7 +113,7 @@ def to_tolerance(
     while (temperature > 2 * final).any():
         kernel = Kernel(xp, costs, weights, column, xp.maximum(temperature, final), price)
         column, temperature = kernel.sweep(SWEEPS).potentials[1], temperature / COOLING
-    made, kernel = 0, Kernel(xp, costs, weights, column, final, price)
+    made, kernel = 0, Kernel(xp, costs, weights, column, final, price).settle()
     while True:
         kernel.sweep(SWEEPS).adapt(SWEEPS)
         made += SWEEPS
@@ -121,7 +121,7 @@ def to_tolerance(
             found = *kernel.potentials, kernel.epsilon[:, 0, 0], kernel.violation
             return Potentials(*(torch.as_tensor(x) for x in found)), made
         if kernel.is_worn:
-            kernel = Kernel(xp, costs, weights, kernel.potentials[1], final, price)
+            kernel = Kernel(xp, costs, weights, kernel.potentials[1], final, price).settle()
 
 
 def warn_if_off(found: Potentials, sweeps: int, tolerance: float, *, who: str, remedy: str) -> None:

@@ -31,6 +31,7 @@ class Kernel:
     ) -> None:
         # Vectors are columns of a matrix from here on, and what a group has is a matrix of one.
         self.xp, self.weight, column = xp, weight[..., None], column[..., None]
+        self._weight_turned = weight[:, None, :]
         self.rho: Any = None if rho is None else rho[:, None, None]
         self.epsilon = epsilon.clip(LEAST_MASS)[:, None, None]  # equal costs would leave none
         kernel = xp.swapaxes(column, 1, 2) - cost
@@ -52,7 +53,11 @@ class Kernel:
         self._u = self._step(self._mass(self._kernel, self._v), None, self._units[0], None)
         self._mass_of_columns = self._mass(self._turned, self._u)
         self._violation: Any = None
-        self.sweep(0).adapt(1)  # a violation that the first sweeps can be compared with
+
+    def settle(self) -> Kernel:
+        """Measure the violation before any sweep, for the first ones to be compared with."""
+        self.sweep(0).adapt(1)
+        return self
 
     def sweep(self, sweeps: int) -> Kernel:
         """Make some sweeps and return the kernel; the last half of one makes the rows exact."""
@@ -119,7 +124,7 @@ class Kernel:
 
     def _total(self, values: Any) -> Any:
         """Return the weighted sum over the rows of each group; vectors may be stacked."""
-        return self.xp.matmul(self.xp.swapaxes(self.weight, 1, 2), values)
+        return self.xp.matmul(self._weight_turned, values)
 
     def _best_shift(self) -> Any:
         """Return what to add to both potentials of each group, right after the rows were made so.

@@ -9,7 +9,7 @@ from typing import final
 import torch
 from torch import Tensor
 
-from precond_gm.errors import InvalidInputError
+from precond_gm.options import check_positive
 from precond_gm.values import Pairing
 from precond_gm_pot.assignment import assign, potentials
 from precond_gm_pot.base import AbstractTransport
@@ -55,8 +55,7 @@ class Partial(AbstractTransport):
     share: float = 0.9
 
     def __post_init__(self) -> None:
-        if not 0 < self.share <= 1:
-            raise InvalidInputError(f"Partial: share is in (0, 1]; got {self.share}.")
+        check_positive(self, "share", largest=1)
 
     @property
     def keeps_marginals(self) -> bool:

@@ -14,6 +14,7 @@ from precond_gm.couplings.within_label import check_pair
 from precond_gm.errors import CheckpointError, InvalidInputError, NotFittedError
 from precond_gm.numerics.noise import standard_normal
 from precond_gm.numerics.rows import RowsLike, check_rows, collect, flatten
+from precond_gm.options import check_counts, check_positive
 from precond_gm.values import Pairing
 
 __all__ = ["Semidiscrete"]
@@ -66,11 +67,8 @@ class Semidiscrete(AbstractCoupling):
     )  # points and potentials of each label, on every device that asked for them
 
     def __post_init__(self) -> None:
-        if self.steps < 1 or not self.tolerance > 0:
-            raise InvalidInputError(
-                f"Semidiscrete: steps is at least 1 and tolerance positive; got {self.steps} and "
-                f"{self.tolerance}."
-            )
+        check_counts(self, "steps")
+        check_positive(self, "tolerance")
 
     @property
     def needs_fit(self) -> bool:

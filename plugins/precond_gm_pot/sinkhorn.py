@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Literal, final
 
@@ -11,6 +10,7 @@ from torch import Tensor
 
 from precond_gm.couplings.plan import Plan
 from precond_gm.errors import InvalidInputError
+from precond_gm.options import check_counts, check_positive
 from precond_gm_pot.assignment import assign
 from precond_gm_pot.base import AbstractEntropic
 from precond_gm_pot.cost import Ends, mean_cost
@@ -62,15 +62,11 @@ class Sinkhorn(AbstractEntropic):
     max_sweeps: int = 2000
 
     def __post_init__(self) -> None:
-        if not (math.isfinite(self.epsilon) and self.epsilon > 0):
-            raise InvalidInputError(f"Sinkhorn: epsilon is positive; got {self.epsilon}.")
+        check_positive(self, "epsilon")
+        check_positive(self, "tolerance", largest=1)
+        check_counts(self, "max_sweeps")
         if self.pairs not in ("sample", "round"):
             raise InvalidInputError(f"Sinkhorn: pairs is 'sample' or 'round'; got {self.pairs!r}.")
-        if not 0 < self.tolerance < 1 or self.max_sweeps < 1:
-            raise InvalidInputError(
-                f"Sinkhorn: tolerance is in (0, 1) and max_sweeps at least 1; got "
-                f"{self.tolerance} and {self.max_sweeps}."
-            )
 
     def plans(self, ends: Ends, weight: Tensor) -> Plan:
         """Return plans, and warn if their noise marginals are wrong."""

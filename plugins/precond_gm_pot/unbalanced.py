@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import final
 
@@ -10,7 +9,7 @@ import torch
 from torch import Tensor
 
 from precond_gm.couplings.plan import Plan
-from precond_gm.errors import InvalidInputError
+from precond_gm.options import check_counts, check_positive
 from precond_gm_pot.base import AbstractEntropic
 from precond_gm_pot.cost import Ends, mean_cost
 from precond_gm_pot.entropic import to_tolerance, warn_if_off
@@ -60,10 +59,9 @@ class Unbalanced(AbstractEntropic):
     max_sweeps: int = 2000
 
     def __post_init__(self) -> None:
-        for name in ("epsilon", "rho", "tolerance", "max_sweeps"):
-            value = getattr(self, name)
-            if not (math.isfinite(value) and value > 0):
-                raise InvalidInputError(f"Unbalanced: {name} is positive; got {value}.")
+        check_positive(self, "epsilon", "rho")
+        check_positive(self, "tolerance", largest=1)
+        check_counts(self, "max_sweeps")
 
     @property
     def keeps_marginals(self) -> bool:
@@ -74,18 +72,16 @@ class Unbalanced(AbstractEntropic):
         """Return plans with the mass of each data row, and warn if the sweeps stopped early."""
         cost = ends.cost
         unit = mean_cost(cost, weight).clamp_min(torch.finfo(cost.dtype).tiny)
+        rho = self.rho * unit
         found, sweeps = to_tolerance(
             cost,
             weight,
             self.epsilon * unit,
             tolerance=self.tolerance,
             max_sweeps=self.max_sweeps,
-            rho=self.rho * unit,
+            rho=rho,
         )
         warn_if_off(found, sweeps, self.tolerance, who="Unbalanced", remedy="'pot.partial'")
-        log_plan = found.log_plan(cost, weight)
-        top = log_plan.amax(2, keepdim=True)
-        law = log_plan.sub_(top).exp_()
-        total = law.sum(2, keepdim=True)
-        mass = torch.softmax((total.log() + top)[..., 0] + weight.log(), 1)
-        return Plan(law.div_(total), mass / weight.amax(1, keepdim=True))
+        law = torch.softmax(found.log_plan(cost, weight), 2)
+        mass = torch.softmax(weight.log() - found.row / rho[:, None], 1)  # which sweeps end with
+        return Plan(law, mass / weight.amax(1, keepdim=True))

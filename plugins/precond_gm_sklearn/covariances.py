@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from precond_gm.numerics.blocks import BlockMoments
+from precond_gm.options import check_counts
 from precond_gm.preconditioners.gathering import Gathered
-from precond_gm.preconditioners.options import check_counts
 from precond_gm.preconditioners.whitening import AbstractWhitening, Estimate, Form
 
 __all__ = ["PCA", "FactorAnalysis"]

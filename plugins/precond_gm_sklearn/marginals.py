@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from precond_gm.numerics.rows import RowsLike, flatten
+from precond_gm.options import check_counts
 from precond_gm.preconditioners import (
     AbstractComposite,
     AbstractPreconditioner,
@@ -19,7 +20,6 @@ from precond_gm.preconditioners import (
 )
 from precond_gm.preconditioners.gathering import sample, split
 from precond_gm.preconditioners.judging import judge
-from precond_gm.preconditioners.options import check_counts
 from precond_gm.preconditioners.precision import full_precision
 from precond_gm.values import Batch, InverseKind, Transformed
 

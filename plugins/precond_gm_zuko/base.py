@@ -13,8 +13,8 @@ import zuko
 from torch import Tensor, nn
 
 from precond_gm.errors import InvalidInputError
+from precond_gm.options import check_counts, check_widths
 from precond_gm.preconditioners.flows import AbstractFlow
-from precond_gm.preconditioners.options import check_counts, check_widths
 from precond_gm.values import Transformed
 
 __all__ = ["AbstractZuko", "masked_flow", "start_at_identity"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import final
 
@@ -13,6 +12,7 @@ from precond_gm.couplings.base import AbstractCoupling
 from precond_gm.couplings.within_label import check_pair, pair_within_label
 from precond_gm.errors import InvalidInputError
 from precond_gm.numerics.rows import flatten
+from precond_gm.options import check_positive
 from precond_gm.values import Pairing
 
 __all__ = ["GibbsWeighted"]
@@ -51,8 +51,7 @@ class GibbsWeighted(AbstractCoupling):
     relative: bool = True
 
     def __post_init__(self) -> None:
-        if not (math.isfinite(self.epsilon) and self.epsilon > 0):
-            raise InvalidInputError(f"GibbsWeighted: epsilon is positive; got {self.epsilon}.")
+        check_positive(self, "epsilon")
 
     @property
     def keeps_marginals(self) -> bool:

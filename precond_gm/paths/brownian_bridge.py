@@ -9,7 +9,7 @@ from typing import ClassVar, final
 import torch
 from torch import Tensor
 
-from precond_gm.errors import InvalidInputError
+from precond_gm.options import check_positive
 from precond_gm.paths.base import AbstractPath
 from precond_gm.values import Coefficients, TargetKind
 
@@ -51,13 +51,8 @@ class BrownianBridge(AbstractPath):
     t_max: float = 0.999
 
     def __post_init__(self) -> None:
-        if not (math.isfinite(self.sigma) and self.sigma > 0):
-            raise InvalidInputError(
-                f"BrownianBridge: sigma is a positive number; got {self.sigma}. "
-                f"Use the path 'linear' for a bridge without noise."
-            )
-        if not 0 < self.t_max <= 1:
-            raise InvalidInputError(f"BrownianBridge: t_max is in (0, 1]; got {self.t_max}.")
+        check_positive(self, "sigma", hint="Use the path 'linear' for a bridge without noise.")
+        check_positive(self, "t_max", largest=1)
 
     @property
     def diffusion(self) -> float:

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from precond_gm.errors import InvalidInputError
 from precond_gm.numerics.schedules import Schedule, value_and_slope
+from precond_gm.options import check_positive
 from precond_gm.paths.base import AbstractPath
 from precond_gm.paths.schedules import SIGNAL, check_inside
 from precond_gm.values import Coefficients, TargetKind
@@ -64,8 +65,7 @@ class VariancePreserving(AbstractPath):
                 f"VariancePreserving: rates satisfy 0 < rate_min < rate_max; got "
                 f"{self.rate_min} and {self.rate_max}."
             )
-        if not 0 < self.t_max <= 1:
-            raise InvalidInputError(f"VariancePreserving: t_max is in (0, 1]; got {self.t_max}.")
+        check_positive(self, "t_max", largest=1)
         if self.signal is not None:
             SIGNAL.check("VariancePreserving: signal", self.signal)
             check_inside(self)

@@ -20,6 +20,7 @@ from torch.nn import functional
 
 from precond_gm.errors import InvalidInputError
 from precond_gm.numerics.rows import RowsLike
+from precond_gm.options import check_counts
 from precond_gm.preconditioners.base import AbstractPreconditioner, FitReport
 from precond_gm.preconditioners.gathering import sample, split, thinned
 from precond_gm.preconditioners.judging import judge
@@ -29,7 +30,6 @@ from precond_gm.preconditioners.likelihood import (
     fit_losses,
     negative_log_likelihood,
 )
-from precond_gm.preconditioners.options import check_counts
 from precond_gm.preconditioners.precision import full_precision
 from precond_gm.values import Batch, InverseKind, Transformed
 

@@ -8,12 +8,12 @@ import torch
 from torch import Tensor
 
 from precond_gm.numerics.sketch import Sketch
+from precond_gm.options import check_counts
 from precond_gm.preconditioners.affine import AbstractAffine
 from precond_gm.preconditioners.chain import Chain
 from precond_gm.preconditioners.composite import AbstractComposite
 from precond_gm.preconditioners.gathering import Gathered, merged
 from precond_gm.preconditioners.leading import Leading
-from precond_gm.preconditioners.options import check_counts
 from precond_gm.preconditioners.standardize import Standardize
 
 __all__ = ["LowRank"]

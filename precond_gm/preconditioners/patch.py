@@ -8,7 +8,7 @@ from typing import final
 from torch import Tensor
 
 from precond_gm.errors import InvalidInputError
-from precond_gm.preconditioners.options import check_counts
+from precond_gm.options import check_counts
 from precond_gm.preconditioners.whitening import AbstractWhitening, Form, Shrinkage
 
 __all__ = ["Channel", "Patch"]

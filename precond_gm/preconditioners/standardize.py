@@ -8,10 +8,10 @@ import torch
 from torch import Tensor
 
 from precond_gm.numerics.variances import Variances
+from precond_gm.options import check_share
 from precond_gm.preconditioners.affine import AbstractAffine
 from precond_gm.preconditioners.laws import check_spread
 from precond_gm.preconditioners.operators import Diagonal
-from precond_gm.preconditioners.options import check_share
 
 __all__ = ["Standardize", "deviations"]
 

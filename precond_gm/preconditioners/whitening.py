@@ -11,6 +11,7 @@ from torch import Tensor
 from precond_gm.errors import InvalidInputError
 from precond_gm.numerics.blocks import BlockMoments
 from precond_gm.numerics.rows import batches
+from precond_gm.options import check_share
 from precond_gm.preconditioners.affine import AbstractAffine
 from precond_gm.preconditioners.gathering import Gathered
 from precond_gm.preconditioners.laws import (
@@ -21,7 +22,6 @@ from precond_gm.preconditioners.laws import (
     pooled,
 )
 from precond_gm.preconditioners.operators import AbstractOperator, Rotated
-from precond_gm.preconditioners.options import check_share
 
 __all__ = ["AbstractWhitening", "Estimate", "Form", "Shrinkage"]
 

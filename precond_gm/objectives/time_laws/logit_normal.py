@@ -10,8 +10,8 @@ from typing import final
 import torch
 from torch import Tensor
 
-from precond_gm.objectives.options import check_finite, check_positive
 from precond_gm.objectives.time_laws.base import FixedTimeLaw
+from precond_gm.options import check_finite, check_positive
 
 __all__ = ["EDM", "JiT", "LogitNormal"]
 
@@ -64,8 +64,8 @@ class LogitNormal(_NormalLogit):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_finite("LogitNormal", mean=self.mean)
-        check_positive("LogitNormal", "It is the deviation of the logit of t.", std=self.std)
+        check_finite(self, "mean")
+        check_positive(self, "std", hint="It is the deviation of the logit of t.")
 
     @property
     def centre(self) -> float:
@@ -97,7 +97,7 @@ class EDM(_NormalLogit):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_positive("EDM", data_std=self.data_std)
+        check_positive(self, "data_std")
 
     @property
     def centre(self) -> float:

@@ -9,8 +9,8 @@ from typing import final
 import torch
 from torch import Tensor
 
-from precond_gm.objectives.options import check_positive
 from precond_gm.objectives.time_laws.base import FixedTimeLaw
+from precond_gm.options import check_positive
 
 __all__ = ["Shifted", "UShaped"]
 
@@ -36,7 +36,7 @@ class Shifted(FixedTimeLaw):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_positive("Shifted", "1 is no shift, 3 is published.", shift=self.shift)
+        check_positive(self, "shift", hint="1 is no shift, 3 is published.")
 
     def quantile(self, u: Tensor) -> Tensor:
         """Return the shifted time."""
@@ -68,7 +68,7 @@ class UShaped(FixedTimeLaw):
     def __post_init__(self) -> None:
         super().__post_init__()
         hint = "Beyond, no time in the middle is ever drawn; 4 is published."
-        check_positive("UShaped", hint, STEEPEST, steepness=self.steepness)
+        check_positive(self, "steepness", largest=STEEPEST, hint=hint)
 
     def quantile(self, u: Tensor) -> Tensor:
         """Return the time below which a share ``u`` lies."""

@@ -14,8 +14,8 @@ from typing import final
 import torch
 from torch import Tensor
 
-from precond_gm.objectives.options import check_positive
 from precond_gm.objectives.time_laws.base import FixedTimeLaw
+from precond_gm.options import check_positive
 
 __all__ = ["Beta", "Tabulated"]
 
@@ -87,7 +87,7 @@ class Beta(FixedTimeLaw):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_positive("Beta", "1 and 1 are uniform times.", a=self.a, b=self.b)
+        check_positive(self, "a", "b", hint="1 and 1 are uniform times.")
 
     @cached_property
     def _table(self) -> _Table:

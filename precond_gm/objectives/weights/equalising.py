@@ -8,8 +8,8 @@ from torch import Tensor
 
 from precond_gm.objectives.adaptive import AbstractAdaptive
 from precond_gm.objectives.binned import BinnedMoments
-from precond_gm.objectives.options import check_positive
 from precond_gm.objectives.weights.base import AbstractWeight
+from precond_gm.options import check_positive
 from precond_gm.values import Coefficients
 
 __all__ = ["VarianceEqualising"]
@@ -41,10 +41,10 @@ class VarianceEqualising(AbstractAdaptive, AbstractWeight):
 
     def __init__(self, bins: int = 32, decay: float = 0.99, floor: float = 0.01) -> None:
         super().__init__()
-        hint = "Without it, a time whose loss hardly varies would get all the weight."
-        check_positive("VarianceEqualising", hint, 1.0, floor=floor)
         self.statistics = BinnedMoments(bins, decay)
         self.floor = floor
+        hint = "Without it, a time whose loss hardly varies would get all the weight."
+        check_positive(self, "floor", largest=1.0, hint=hint)
 
     @property
     def options(self) -> dict[str, Any]:

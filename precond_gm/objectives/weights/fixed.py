@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from precond_gm.errors import InvalidInputError
-from precond_gm.objectives.options import check_finite, check_positive
 from precond_gm.objectives.user import UserFunction
 from precond_gm.objectives.weights.base import AbstractWeight
+from precond_gm.options import check_finite, check_positive
 from precond_gm.values import Coefficients
 
 __all__ = ["Constant", "InverseRemaining", "UserWeight"]
@@ -29,7 +29,7 @@ class Constant(AbstractWeight):
     value: float = 1.0
 
     def __post_init__(self) -> None:
-        check_positive("Constant", value=self.value)
+        check_positive(self, "value")
 
     def __call__(self, t: Tensor, coefficients: Coefficients) -> Tensor:
         """Return the value in every row."""
@@ -65,7 +65,7 @@ class InverseRemaining(AbstractWeight):
     clamp: float = 0.0
 
     def __post_init__(self) -> None:
-        check_finite("InverseRemaining", power=self.power, eps=self.eps, clamp=self.clamp)
+        check_finite(self, "power", "eps", "clamp")
         if min(self.power, self.eps, self.clamp) < 0:
             raise InvalidInputError(f"{self!r}: power, eps and clamp are 0 or more.")
 

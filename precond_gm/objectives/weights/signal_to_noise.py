@@ -11,8 +11,8 @@ from typing import final
 
 from torch import Tensor
 
-from precond_gm.objectives.options import check_finite, check_positive
 from precond_gm.objectives.weights.base import AbstractWeight
+from precond_gm.options import check_finite, check_positive
 from precond_gm.values import Coefficients
 
 __all__ = ["EDM", "SNR", "MinSNR"]
@@ -35,7 +35,7 @@ class SNR(AbstractWeight):
     power: float = 1.0
 
     def __post_init__(self) -> None:
-        check_finite("SNR", power=self.power)
+        check_finite(self, "power")
 
     def __call__(self, t: Tensor, coefficients: Coefficients) -> Tensor:
         """Return ``SNR ** power``."""
@@ -57,7 +57,7 @@ class MinSNR(AbstractWeight):
     gamma: float = 5.0
 
     def __post_init__(self) -> None:
-        check_positive("MinSNR", "5 is published.", gamma=self.gamma)
+        check_positive(self, "gamma", hint="5 is published.")
 
     def __call__(self, t: Tensor, coefficients: Coefficients) -> Tensor:
         """Return ``min(SNR, gamma)``."""
@@ -79,7 +79,7 @@ class EDM(AbstractWeight):
     data_std: float = 0.5
 
     def __post_init__(self) -> None:
-        check_positive("EDM", "0.5 is that of images in [-1, 1].", data_std=self.data_std)
+        check_positive(self, "data_std", hint="0.5 is that of images in [-1, 1].")
 
     def __call__(self, t: Tensor, coefficients: Coefficients) -> Tensor:
         """Return the weight at the times of the coefficients."""

@@ -73,7 +73,7 @@ def test_every_command_has_an_example(name: str) -> None:
         (["list", "couplin"], 2, "Did you mean 'coupling'"),
         (["advise", "--data", "iris", "--candidates", "whiten,nope"], 2, "called 'nope'"),
         (["fit", "--data", "iris", "--preconditioner", "whiten:form=x"], 2, "form is one of"),
-        (["diagnose", "--data", "iris", "--couplings", "pot.sinkhorn:epsilon=-1"], 2, "positive"),
+        (["diagnose", "--data", "iris", "--couplings", "pot.sinkhorn:epsilon=-1"], 2, "above 0"),
         (["sample", "missing.pt"], 3, "there is no checkpoint"),
         (["nonsense"], 2, "No such command"),
     ],

@@ -148,7 +148,7 @@ def test_gibbs_keeps_label_frequencies() -> None:
     assert weight is not None
     for k in range(3):
         assert float(weight[label == k].mean()) == pytest.approx(1.0)
-    with pytest.raises(InvalidInputError, match="epsilon is positive"):
+    with pytest.raises(InvalidInputError, match="epsilon is a finite number above 0"):
         GibbsWeighted(0.0)
 
 

@@ -211,7 +211,7 @@ def test_options_out_of_range_are_refused(make) -> None:
         (lambda: Beta(a=math.inf), "Beta: a is a finite number above 0; got inf. 1 and 1"),
         (lambda: Beta(b="2"), "Beta: b is a finite number above 0; got '2'"),
         (lambda: Shifted(math.inf), "Shifted: shift is a finite number above 0; got inf"),
-        (lambda: UShaped(2000.0), "steepness is a finite number above 0 and at most 100; got 2000"),
+        (lambda: UShaped(2000.0), "steepness is a number in \\(0, 100\\]; got 2000"),
         (lambda: EDM(data_std=math.inf), "EDM: data_std is a finite number above 0; got inf"),
         (lambda: Grid(2.5), "steps is a whole number, 1 or more; got 2.5"),
         (lambda: Adaptive(bins=2.5), "bins is a whole number"),

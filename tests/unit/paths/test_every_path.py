@@ -180,7 +180,7 @@ def test_shapes_are_checked() -> None:
         (lambda: Warped(lambda t: t / 2), "schedule is 0 at t = 0 and 1 at t = 1; got 0 and 0.5"),
         (lambda: VariancePreserving(signal=lambda t: 1 - t), "got 1 and 0. Shift and scale it"),
         (lambda: VariancePreserving(rate_min=3, rate_max=2), "0 < rate_min < rate_max; got 3"),
-        (lambda: VariancePreserving(t_max=0), "t_max is in"),
+        (lambda: VariancePreserving(t_max=0), "t_max is a number in"),
         (lambda: Interpolant(variance="sines"), "one of sine, brownian, quadratic or a function"),
         (lambda: Interpolant(alpha=lambda t: t), "alpha is 1 at t = 0 and 0 at t = 1; got 0"),
         (lambda: Interpolant(variance=lambda t: t), "variance is 0 at t = 0 and 0 at t = 1"),

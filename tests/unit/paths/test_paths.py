@@ -75,7 +75,7 @@ def test_targets_without_noise_are_refused(kind: TargetKind) -> None:
 @pytest.mark.parametrize(
     ("options", "text"),
     [
-        ({"sigma": 0.0}, "sigma is a positive"),
+        ({"sigma": 0.0}, "sigma is a finite number above 0"),
         ({"sigma": math.nan}, "sigma"),
         ({"t_max": 1.5}, "t_max"),
     ],

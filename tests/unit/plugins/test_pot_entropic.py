@@ -193,10 +193,10 @@ def test_costs_are_squared_distances() -> None:
 @pytest.mark.parametrize(
     ("make", "text"),
     [
-        (lambda: Sinkhorn(0.0), "epsilon is positive; got 0"),
+        (lambda: Sinkhorn(0.0), "epsilon is a finite number above 0; got 0"),
         (lambda: Sinkhorn(pairs="all"), "pairs is 'sample' or 'round'; got 'all'"),
-        (lambda: Sinkhorn(tolerance=2.0), "tolerance is in"),
-        (lambda: Unbalanced(rho=math.inf), "rho is positive; got inf"),
+        (lambda: Sinkhorn(tolerance=2.0), r"tolerance is a number in \(0, 1\]; got 2"),
+        (lambda: Unbalanced(rho=math.inf), "rho is a finite number above 0; got inf"),
     ],
 )
 def test_bad_options_are_refused(make: object, text: str) -> None:

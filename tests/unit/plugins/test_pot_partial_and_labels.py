@@ -107,5 +107,5 @@ def test_bad_input_is_refused() -> None:
         LabelCost(ratio=1.0)
     with pytest.raises(InvalidInputError, match="weight is 0 or more"):
         LabelCost(weight=-1.0)
-    with pytest.raises(InvalidInputError, match="share is in"):
+    with pytest.raises(InvalidInputError, match="share is a number in"):
         Partial(0.0)

@@ -102,7 +102,7 @@ def test_bad_input_is_refused() -> None:
         plain.pair(rows(4, 3, 0), rows(4, 3, 1))
     with pytest.raises(CheckpointError, match="lacks misfit, points"):
         plain.load_state_dict({"potentials": noise, "label": label})
-    with pytest.raises(InvalidInputError, match="steps is at least 1"):
+    with pytest.raises(InvalidInputError, match="steps is a whole number from 1 on"):
         Semidiscrete(0)
 
 
