@@ -20,7 +20,7 @@ from torch.nn import functional
 
 from precond_gm.errors import InvalidInputError
 from precond_gm.numerics.rows import RowsLike
-from precond_gm.options import check_counts
+from precond_gm.options import check_counts, check_positive
 from precond_gm.preconditioners.base import AbstractPreconditioner, FitReport
 from precond_gm.preconditioners.gathering import sample, split, thinned
 from precond_gm.preconditioners.judging import judge
@@ -77,10 +77,7 @@ class AbstractFlow(AbstractPreconditioner):
         super().__init__()
         check_counts(self, "batch_size", "patience")
         check_counts(self, "max_steps", least=0)
-        if not self.learning_rate > 0:
-            raise InvalidInputError(
-                f"{type(self).__name__}: learning_rate is positive; got {self.learning_rate!r}."
-            )
+        check_positive(self, "learning_rate")
 
     @abc.abstractmethod
     def make(self, event_shape: tuple[int, ...], labels: int) -> nn.Module:

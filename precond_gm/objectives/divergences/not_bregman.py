@@ -8,9 +8,10 @@ from typing import ClassVar, final
 from torch import Tensor
 from torch.nn import functional
 
-from precond_gm.errors import InvalidInputError
 from precond_gm.objectives.divergences.base import AbstractDivergence, sum_event
 from precond_gm.objectives.user import UserFunction
+from precond_gm.errors import InvalidInputError
+from precond_gm.options import check_positive
 
 __all__ = ["Huber", "UserDivergence"]
 
@@ -37,8 +38,7 @@ class Huber(AbstractDivergence):
     delta: float = 1.0
 
     def __post_init__(self) -> None:
-        if not self.delta > 0:
-            raise InvalidInputError(f"Huber: delta is positive; got {self.delta}.")
+        check_positive(self, "delta")
 
     def __call__(self, target: Tensor, prediction: Tensor) -> Tensor:
         """Return twice the usual Huber loss, so that it equals ``squared`` for small errors."""

@@ -27,7 +27,7 @@ WRONG: list[tuple[str, dict[str, Any], str]] = [
     ("zuko.nsf", {"bins": 0}, "bins is a whole number"),
     ("zuko.nsf", {"batch_size": 0}, "batch_size is a whole number from 1 on; got 0"),
     ("zuko.nsf", {"max_steps": -1}, "max_steps is a whole number from 0 on"),
-    ("zuko.nsf", {"learning_rate": 0.0}, "learning_rate is positive"),
+    ("zuko.nsf", {"learning_rate": 0.0}, "learning_rate is a finite number above 0"),
     ("normflows.rqs", {"hidden": (64,)}, "hidden is a whole number"),
     ("normflows.residual", {"hidden": 64}, "hidden is a tuple of positive widths"),
     ("flow-matching", {"steps": 0}, "steps is a whole number"),
