@@ -8,9 +8,9 @@ from typing import ClassVar, final
 from torch import Tensor
 from torch.nn import functional
 
+from precond_gm.errors import InvalidInputError
 from precond_gm.objectives.divergences.base import AbstractDivergence, sum_event
 from precond_gm.objectives.user import UserFunction
-from precond_gm.errors import InvalidInputError
 from precond_gm.options import check_positive
 
 __all__ = ["Huber", "UserDivergence"]
