@@ -123,7 +123,9 @@ def commit() -> str:
         )
         return run.stdout.strip()
 
-    changed = git("status", "--porcelain", "--untracked-files=no", "--", "../precond_gm")
+    changed = git(
+        "status", "--porcelain", "--untracked-files=no", "--", "../precond_gm", "../plugins"
+    )
     return (git("rev-parse", "HEAD") or "unknown") + ("+changes" if changed else "")
 
 
