@@ -8,6 +8,7 @@ of that median over blocks. A script calls ``steady_allocator`` first: see there
 from __future__ import annotations
 
 import gc
+import itertools
 import json
 import os
 import platform
@@ -43,6 +44,7 @@ def paired(
     blocks: int = 60,
     *,
     block_seconds: float = 0.02,
+    turns: int = 1,
     warmup: int = 3,
     seed: int = 0,
     clock: Callable[[], float] = time.perf_counter,
@@ -54,6 +56,8 @@ def paired(
         b: The reference.
         blocks: Number of interleaved blocks, at least 40 for a figure that is reported.
         block_seconds: Least time of one measurement; short calls are repeated to reach it.
+        turns: Turns that the two take in a block: for work that comes once in many calls, since the
+            machine changes within a long block.
         warmup: Calls of each before anything is timed.
         seed: Seed of the bootstrap.
         clock: What is compared; ``time.process_time`` where calls are long and others use the
@@ -61,20 +65,20 @@ def paired(
 
     Returns:
         ``ratio`` (median of a/b), ``ratio_low``, ``ratio_high`` (95 % interval of the median),
-        ``a_us``, ``b_us`` (median microseconds per call), ``blocks``, ``calls_per_block``.
+        ``a_us``, ``b_us`` (median microseconds per call, or of all turns of a block), ``blocks``,
+        ``calls_per_block``.
     """
     for _ in range(warmup):
         a()
         b()
     calls = max(1, round(block_seconds / max(_seconds(b, 1, clock), 1e-9)))
-    times = np.empty((blocks, 2))
+    times = np.zeros((blocks, 2))
     gc_was_on = gc.isenabled()
     gc.disable()
     try:
-        for block in range(blocks):
-            order = (0, 1) if block % 2 == 0 else (1, 0)
-            for side in order:
-                times[block, side] = _seconds((a, b)[side], calls, clock) / calls
+        for block, turn in itertools.product(range(blocks), range(turns)):
+            for side in (0, 1) if (block + turn) % 2 == 0 else (1, 0):
+                times[block, side] += _seconds((a, b)[side], calls, clock) / calls
     finally:
         if gc_was_on:
             gc.enable()

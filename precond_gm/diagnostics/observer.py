@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -184,7 +185,7 @@ class Observer:
         self.generator.set_state(state["generator"])
 
     def _wanted(self, x: Tensor) -> int:
-        return self.max_rows or max(_ROWS, ROWS_PER_FEATURE * x[0].numel())
+        return self.max_rows or max(_ROWS, ROWS_PER_FEATURE * math.prod(x.shape[1:]))
 
     def _check_alike(self, label: Tensor | None) -> None:
         """Refuse batches of which some have labels and some do not."""

@@ -60,9 +60,8 @@ class Moments:
                 number of rows.
         """
         gathering = MomentGathering(rows.shape[1], rows.device)
-        for part in (
-            torch.split(rows, _ROWS) if weight is None else (rows,)
-        ):  # weights scale together
+        together = weight is not None  # weights scale together
+        for part in (rows,) if together else torch.split(rows, _ROWS):
             gathering.add(part, weight)
         return gathering.moments()
 
