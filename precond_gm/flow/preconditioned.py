@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from precond_gm.couplings.base import AbstractCoupling
-from precond_gm.flow.dynamics import Process, backward_process, forward_process
+from precond_gm.flow.dynamics import FieldLike, Process, backward_process, forward_process
 from precond_gm.flow.entry import network_call, paired, require_fitted, see
 from precond_gm.flow.route import route
 from precond_gm.flow.sampling import encode, sample
+from precond_gm.flow.state import stripped
 from precond_gm.models.adapt import AdaptedField
 from precond_gm.numerics.rows import RowsLike, batches, check_label, check_rows, checked
 from precond_gm.objectives import Objective, check_preconditioned, check_rows_are_not_bits
@@ -22,8 +22,6 @@ from precond_gm.preconditioners.base import AbstractPreconditioner, FitReport
 from precond_gm.values import LossTerms, Pairing, Samples
 
 __all__ = ["PreconditionedFlow"]
-
-FieldLike = Callable[..., Tensor]
 
 
 class PreconditionedFlow(nn.Module):
@@ -299,6 +297,4 @@ class PreconditionedFlow(nn.Module):
 
     def load_base(self, state_dict: dict[str, Any]) -> None:
         """Load a checkpoint of the bare network; prefixes of DDP and compile are stripped."""
-        from precond_gm.flow.state import stripped
-
         self.field.model.load_state_dict(stripped(state_dict))
