@@ -56,24 +56,32 @@ class Ends:
     @property
     def cost(self) -> Tensor:
         """The costs, right to a rounding of the largest."""
-        return squared_distances(self.rows1 - self._mean0, self.rows0 - self._mean0)
+        return squared_distances(self.rows1 - self._mean0, self._centred0)
 
-    @property
+    @cached_property
     def centred_cost(self) -> Tensor:
         """The costs as far as a plan that keeps both marginals depends on them."""
-        return squared_distances(self.rows1 - self._mean1, self.rows0 - self._mean0)
+        return squared_distances(self._centred1, self._centred0)
 
     @property
     def inner_cost(self) -> Tensor:
         """The costs as far as a permutation depends on them: half of them, without any norm."""
-        return (self._mean1 - self.rows1) @ (self.rows0 - self._mean0).mT
+        return (self._mean1 - self.rows1) @ self._centred0.mT
 
     @property
     def cost_but_constant(self) -> Tensor:
         """The costs less ``|gap|^2``; negative ones may be among them."""
         twice = 2 * self.gap[..., None]
-        data, noise = (self.rows1 - self._mean1) @ twice, (self.rows0 - self._mean0) @ twice
+        data, noise = self._centred1 @ twice, self._centred0 @ twice
         return self.centred_cost + data - noise.mT
+
+    @cached_property
+    def _centred0(self) -> Tensor:
+        return self.rows0 - self._mean0
+
+    @cached_property
+    def _centred1(self) -> Tensor:
+        return self.rows1 - self._mean1
 
     @cached_property
     def _mean0(self) -> Tensor:

@@ -90,8 +90,8 @@ class LabelCost(AbstractCoupling):
         # What a row adds to all its costs is the same in every permutation. A weight above the cost
         # of all pairs together forbids crossing; a larger one, or infinity, does no more.
         highest = (len(z1) * cost.amax()).clamp_min(1.0)
-        cost += torch.minimum(weight, highest) * crosses
-        return Pairing(z0.index_select(0, assign(cost)), z1, label)
+        paired = assign(cost + torch.minimum(weight, highest) * crosses)
+        return Pairing(z0.index_select(0, paired), z1, label)
 
     def weight_of(self, cost: Tensor, crosses: Tensor) -> Tensor:
         """Return the weight that leaves ``ratio`` of the crossing pairs below the drawn one."""
